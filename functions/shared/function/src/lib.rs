@@ -1,0 +1,90 @@
+//! What a function is: one call in, a reply or a failure out.
+//!
+//! This room holds the trait that every function of the shop implements, and nothing of how a function is reached:
+//! no sockets, no status codes, no threads. `runtime` carries HTTP and CloudEvents to it; each function's own room
+//! holds its rule.
+
+mod debug_mode;
+mod failure;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use cloudevents::Event;
+use http::{HeaderMap, Method};
+
+pub use debug_mode::DebugMode;
+pub use failure::{Failure, Refusal, Refused};
+
+/// A function: what Knative scales, and what `embedded` runs beside the others in one process.
+pub trait Function: Send + Sync + 'static {
+    /// Where it is reached, and what it takes.
+    fn describe(&self) -> Description;
+
+    /// Answers one call. May run any number of times at once, in any order, and twice for the same event.
+    fn call(&self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + Send;
+}
+
+/// Where a function is reached, and what it takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Description {
+    /// Its name: directory, package, image, Knative Service and consumer group, as `user-tags`.
+    pub name: &'static str,
+    /// The path where it takes CloudEvents, as `/user_tags`; it takes them on `/` too when it is alone on its port.
+    pub path: &'static str,
+    /// Its plain HTTP routes. A function without any takes CloudEvents only.
+    pub routes: &'static [Route],
+    /// The event types that reach it on `/` where several functions share a port.
+    pub events: &'static [&'static str],
+    /// The longest body that it reads, in bytes; a longer one is refused unread.
+    pub body_limit: usize,
+}
+
+/// One plain HTTP route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// `GET`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// A path; a last segment in braces takes any one segment, as `/user_profiles/{cookie}`.
+    pub path: &'static str,
+}
+
+/// What reaches a function.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// A plain HTTP request on one of its routes.
+    Http(Request),
+    /// A CloudEvent, in binary or structured mode, on its path or on `/`. Its data is untouched bytes in binary mode.
+    Event(Box<Event>),
+}
+
+/// A plain HTTP request whose route is known and whose body has arrived whole.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The method, one of the route's.
+    pub method: Method,
+    /// The route's path, as the function declared it.
+    pub route: &'static str,
+    /// What stood in the place of the braces, still percent-encoded; empty where the route has none.
+    pub segment: String,
+    /// The raw query, without its question mark; empty where there is none.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What a function answers when it did what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Done, and nothing to say (204).
+    Done,
+    /// Done, and a JSON text to give back (200). To an event it goes as an event of this type.
+    Answer {
+        /// The JSON text.
+        json: Bytes,
+        /// The reverse-DNS type of the answering event.
+        event_type: &'static str,
+    },
+}
