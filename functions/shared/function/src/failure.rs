@@ -65,6 +65,19 @@ impl Failure {
         Self::Unavailable { reason: reason.into(), retry_after: Duration::from_secs(1) }
     }
 
+    /// Not now, because of what a port said; the log line has the whole chain, the caller only the fact.
+    pub fn not_now(cause: &dyn std::error::Error) -> Self {
+        let mut chain = cause.to_string();
+        let mut next = cause.source();
+        while let Some(cause) = next {
+            chain.push_str(": ");
+            chain.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        tracing::warn!(cause = chain, "a call failed for now");
+        Self::unavailable("what this needs is unavailable")
+    }
+
     /// Our own mistake.
     pub fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Broken(cause.into())

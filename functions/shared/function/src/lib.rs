@@ -6,6 +6,7 @@
 
 mod debug_mode;
 mod failure;
+mod query;
 
 use std::future::Future;
 
@@ -15,6 +16,7 @@ use http::{HeaderMap, Method};
 
 pub use debug_mode::DebugMode;
 pub use failure::{Failure, Refusal, Refused};
+pub use query::{Query, decode_segment};
 
 /// A function: what Knative scales, and what `embedded` runs beside the others in one process.
 pub trait Function: Send + Sync + 'static {
@@ -51,6 +53,7 @@ pub struct Route {
 
 /// What reaches a function.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "plain HTTP is the hot path: boxing it would cost an allocation a tag")]
 pub enum Call {
     /// A plain HTTP request on one of its routes.
     Http(Request),

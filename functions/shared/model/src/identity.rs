@@ -18,6 +18,12 @@ impl OwnIdentity {
         Self::of("idempotency-key", &[key], tag)
     }
 
+    /// Its first 64 bits: half of a profile entry's key.
+    pub fn short(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     fn of(namespace: &str, keys: &[&str], tag: &UserTag) -> Self {
         let mut canonical = Vec::with_capacity(256);
         for part in std::iter::once(&namespace).chain(keys) {

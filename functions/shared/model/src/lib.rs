@@ -13,6 +13,7 @@ mod names;
 mod packed;
 mod range;
 mod tag;
+mod topic;
 
 pub use batch::{AcceptedTag, Batch, BatchId};
 pub use clock::Clock;
@@ -23,3 +24,4 @@ pub use names::{Collection, MAX_ELEMENT_BYTES, NameNumber};
 pub use packed::{NameRef, PackedError, PackedTag, TagKey};
 pub use range::{MinuteRange, RangeError, TimeRange};
 pub use tag::{Action, Cookie, Device, MAX_NAME_BYTES, ProductId, ProductInfo, TagError, UserTag};
+pub use topic::TopicEvent;

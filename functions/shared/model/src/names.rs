@@ -41,6 +41,8 @@ impl Display for Collection {
 }
 
 impl NameNumber {
+    /// The number of a collection's first name.
+    pub const FIRST: Self = Self(1);
     /// The largest number: the contract gives a collection 2^24 elements.
     pub const MAX: u32 = 1 << 24;
 

@@ -1,0 +1,1 @@
+//! The contract suite: what every adapter of [`EventLog`](crate::EventLog) must keep.

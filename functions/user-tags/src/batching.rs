@@ -1,0 +1,205 @@
+//! Group commit: tags that arrive while the log is busy share its next append.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloudevents::Event;
+use cloudevents::event::ExtensionValue;
+use event_log::EventLog;
+use function::Failure;
+use model::{AcceptedTag, Batch, BatchId, Clock};
+use opentelemetry::metrics::Counter;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+/// How tags are gathered into batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Batching {
+    /// How long a batch waits for more tags after its first; zero for a log whose append is a sync, where what arrives
+    /// during one append is the next batch.
+    pub linger: Duration,
+    /// How many appends may be under way at once.
+    pub in_flight: usize,
+    /// The most tags that wait for a batch; over it, tags are refused with 503. At 60,000 tags a second 4,096 are 70 ms.
+    pub waiting: usize,
+}
+
+impl Batching {
+    /// For a log on a disk of this machine.
+    pub const EMBEDDED: Self = Self { linger: Duration::ZERO, in_flight: 1, waiting: 4_096 };
+}
+
+/// The most tags in a batch: what is answered, retried and redelivered at once.
+const MAX_TAGS: usize = 4_096;
+/// A batch is closed when its tags reach this size, in bytes: far below what a log takes in one event.
+const MAX_BYTES: usize = 256 * 1024;
+/// How long a tag may wait for its batch's turn, and again for the log: both within the client's 200 ms.
+const PATIENCE: Duration = Duration::from_millis(90);
+
+/// Where tags join the batch that is being gathered.
+#[derive(Debug, Clone)]
+pub struct Sender(mpsc::Sender<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    accepted: AcceptedTag,
+    span: Option<SpanContext>,
+    answer: oneshot::Sender<Result<(), Failure>>,
+}
+
+struct Gathering<L, C> {
+    queue: mpsc::Receiver<Waiting>,
+    log: Arc<L>,
+    clock: C,
+    source: Arc<str>,
+    sequence: u64,
+    batching: Batching,
+    committed: Committed,
+}
+
+#[derive(Clone)]
+struct Committed {
+    tags: Counter<u64>,
+    batches: Counter<u64>,
+}
+
+/// The sending end, and the task that gathers and appends.
+pub(crate) fn start<L: EventLog, C: Clock>(
+    log: L,
+    clock: C,
+    source: &str,
+    batching: Batching,
+) -> (Sender, impl Future<Output = ()> + Send + use<L, C>) {
+    let (sender, queue) = mpsc::channel(batching.waiting);
+    let meter = opentelemetry::global::meter("user-tags");
+    let counter = |name, help, unit| meter.u64_counter(name).with_description(help).with_unit(unit).build();
+    let committed = Committed {
+        tags: counter("allezon.tags.accepted", "Tags that are durable in the log.", "{tag}"),
+        batches: counter("allezon.batches.accepted", "Batches that are durable in the log.", "{batch}"),
+    };
+    let source = source.into();
+    let gathering = Gathering { queue, log: Arc::new(log), clock, source, sequence: 0, batching, committed };
+    (Sender(sender), gathering.run())
+}
+
+impl Sender {
+    /// Returns when the tag is durable, or with the reason why nobody can say so.
+    pub async fn commit(&self, accepted: AcceptedTag) -> Result<(), Failure> {
+        let (answer, answered) = oneshot::channel();
+        let span = opentelemetry::Context::map_current(|context| {
+            context.has_active_span().then(|| context.span().span_context().clone())
+        });
+        self.0.try_send(Waiting { accepted, span, answer }).map_err(|_| Failure::unavailable("too many tags wait"))?;
+        answered.await.unwrap_or_else(|_| Err(Failure::unavailable("shutting down")))
+    }
+}
+
+impl<L: EventLog, C: Clock> Gathering<L, C> {
+    async fn run(mut self) {
+        let turns = Arc::new(Semaphore::new(self.batching.in_flight));
+        while let Some(first) = self.queue.recv().await {
+            match timeout(PATIENCE, Arc::clone(&turns).acquire_owned()).await {
+                Ok(Ok(turn)) => {
+                    let batch = self.gather(first).await;
+                    self.append(batch, turn);
+                }
+                _ => self.shed(first),
+            }
+        }
+        // Everything is answered once every turn is back.
+        let _ = turns.acquire_many(u32::try_from(self.batching.in_flight).unwrap_or(u32::MAX)).await;
+    }
+
+    async fn gather(&mut self, first: Waiting) -> Vec<Waiting> {
+        let mut bytes = size(&first);
+        let mut batch = vec![first];
+        let full = |batch: &Vec<Waiting>, bytes| batch.len() >= MAX_TAGS || bytes >= MAX_BYTES;
+        let closing = tokio::time::Instant::now() + self.batching.linger;
+        while !full(&batch, bytes) {
+            let next = match self.queue.try_recv() {
+                Ok(next) => Some(next),
+                Err(_) if self.batching.linger.is_zero() => None,
+                Err(_) => tokio::time::timeout_at(closing, self.queue.recv()).await.ok().flatten(),
+            };
+            let Some(next) = next else { break };
+            bytes += size(&next);
+            batch.push(next);
+        }
+        batch
+    }
+
+    fn append(&mut self, waiting: Vec<Waiting>, turn: OwnedSemaphorePermit) {
+        let id = BatchId { source: Arc::clone(&self.source), sequence: self.sequence };
+        self.sequence += 1;
+        let span = waiting.iter().find_map(|one| one.span.clone());
+        let (tags, answers): (Vec<_>, Vec<_>) = waiting.into_iter().map(|one| (one.accepted, one.answer)).unzip();
+        let batch = Batch { accepted_ms: self.clock.now_ms(), tags };
+        let (log, committed) = (Arc::clone(&self.log), self.committed.clone());
+        tokio::spawn(async move {
+            let event = with_trace(batch.to_event(&id), span);
+            let count = answers.len() as u64;
+            if commit(&*log, event, answers).await {
+                committed.tags.add(count, &[]);
+                committed.batches.add(1, &[]);
+            }
+            drop(turn);
+        });
+    }
+
+    /// The log has been busy for too long: whoever waits may better try elsewhere. None of these tags is stored.
+    fn shed(&mut self, first: Waiting) {
+        let mut next = Some(first);
+        while let Some(waiting) = next {
+            let _ = waiting.answer.send(Err(Failure::unavailable("the log is busy")));
+            next = self.queue.try_recv().ok();
+        }
+    }
+}
+
+/// Appends, and answers all who wait: with the log's word, or after our patience with none. Says whether it is durable.
+async fn commit<L: EventLog>(log: &L, event: Event, answers: Vec<oneshot::Sender<Result<(), Failure>>>) -> bool {
+    let mut append = std::pin::pin!(log.append(event));
+    let (result, waiting) = match timeout(PATIENCE, &mut append).await {
+        Ok(result) => (result, answers),
+        Err(_) => {
+            answer(answers, || Err(Failure::unavailable("the log is slow")));
+            (append.await, Vec::new())
+        }
+    };
+    match result {
+        Ok(_) => answer(waiting, || Ok(())),
+        Err(event_log::Error::TooLarge { .. }) => {
+            answer(waiting, || Err(Failure::refused(function::Refused::TooLarge, None, "too large for the log")));
+        }
+        Err(ref cause) => {
+            tracing::warn!(error = %cause, "batch not appended");
+            answer(waiting, || Err(Failure::unavailable("the log is unavailable")));
+        }
+    }
+    result.is_ok()
+}
+
+fn answer(answers: Vec<oneshot::Sender<Result<(), Failure>>>, with: impl Fn() -> Result<(), Failure>) {
+    for answer in answers {
+        // Whoever went away does not need an answer.
+        let _ = answer.send(with());
+    }
+}
+
+/// About what a tag takes in a batch.
+fn size(waiting: &Waiting) -> usize {
+    let tag = &waiting.accepted.tag;
+    let names = [&tag.cookie.0, &tag.country, &tag.origin, &tag.product.brand, &tag.product.category];
+    256 + names.into_iter().map(String::len).sum::<usize>()
+}
+
+/// The trace of the first traced tag goes on with the batch, by CloudEvents' distributed tracing extension.
+fn with_trace(mut event: Event, span: Option<SpanContext>) -> Event {
+    if let Some(span) = span.filter(SpanContext::is_valid) {
+        let flags = span.trace_flags().to_u8();
+        let traceparent = format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id());
+        event.set_extension("traceparent", ExtensionValue::String(traceparent));
+    }
+    event
+}
