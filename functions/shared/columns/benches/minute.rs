@@ -1,0 +1,3 @@
+//! Benchmarks of a minute.
+
+fn main() {}
