@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -56,12 +56,8 @@ pub(crate) struct Running<'a>(&'a Activity);
 
 impl Activity {
     pub(crate) fn new(epoch: Instant) -> Self {
-        let activity = Self {
-            epoch,
-            running: AtomicU32::new(0),
-            since_ms: AtomicU64::new(0),
-            flags: AtomicU8::new(0),
-        };
+        let activity =
+            Self { epoch, running: AtomicU32::new(0), since_ms: AtomicU64::new(0), flags: AtomicU8::new(0) };
         activity.touch(Instant::now());
         activity
     }
@@ -193,7 +189,7 @@ impl Write for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.activity.is_lingering() {
             ready!(self.stream().poll_shutdown(cx))?;
-            if !self.activity.has(UNREAD) {
+            if !self.activity.has(UNREAD | HEAD) {
                 return Poll::Ready(Ok(()));
             }
             self.activity.touch(Instant::now());

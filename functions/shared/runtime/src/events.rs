@@ -79,7 +79,12 @@ impl Answers {
     }
 
     /// The answer in binary mode, in the name of the function of this source.
-    pub(crate) fn encode(&self, json: Bytes, event_type: &'static str, source: &HeaderValue) -> Response<Full<Bytes>> {
+    pub(crate) fn encode(
+        &self,
+        json: Bytes,
+        event_type: &'static str,
+        source: &HeaderValue,
+    ) -> Response<Full<Bytes>> {
         let id = format!("{:016x}-{}", self.started, self.count.fetch_add(1, Ordering::Relaxed));
         let mut response = Response::new(Full::new(json));
         let headers = response.headers_mut();
@@ -111,7 +116,8 @@ fn structured(body: &[u8]) -> Result<Event, String> {
     // A content type that is not JSON keeps the SDK from parsing the decoded bytes; the true one is put back below.
     let octets = RawValue::from_string("\"application/octet-stream\"".to_owned()).expect("a JSON string");
     let declared = envelope.insert("datacontenttype".to_owned(), &octets);
-    let content_type = declared.map(|raw| parsed::<Option<String>>("datacontenttype", raw)).transpose()?.flatten();
+    let content_type =
+        declared.map(|raw| parsed::<Option<String>>("datacontenttype", raw)).transpose()?.flatten();
     let attributes = serde_json::to_vec(&envelope).expect("raw JSON is JSON");
     let mut event: Event = serde_json::from_slice(&attributes).map_err(|error| error.to_string())?;
     event.set_datacontenttype(content_type.clone());

@@ -121,7 +121,9 @@ impl Problem {
     fn reason(&self) -> HeaderValue {
         let mut reason = String::new();
         let named = self.field.iter().flat_map(|field| [field.as_ref(), ": "]);
-        for part in named.chain([self.detail.as_ref()]).flat_map(|text| utf8_percent_encode(text, NOT_IN_HEADERS)) {
+        for part in
+            named.chain([self.detail.as_ref()]).flat_map(|text| utf8_percent_encode(text, NOT_IN_HEADERS))
+        {
             let room = MAX_REASON_BYTES - reason.len();
             // A part is plain text, which may be cut anywhere, or one encoded byte, which may not.
             let fits = if part.starts_with('%') && part.len() > room { 0 } else { part.len().min(room) };
@@ -180,8 +182,10 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_status_and_events_are_refused_for_good() {
-        let of = |kind, is_event| Problem::of_failure(Failure::refused(kind, None, ""), is_event).status.as_u16();
-        let kinds = [Refused::Malformed, Refused::Unknown, Refused::TooLarge, Refused::Unsupported, Refused::Full];
+        let of =
+            |kind, is_event| Problem::of_failure(Failure::refused(kind, None, ""), is_event).status.as_u16();
+        let kinds =
+            [Refused::Malformed, Refused::Unknown, Refused::TooLarge, Refused::Unsupported, Refused::Full];
         assert_eq!(kinds.map(|kind| of(kind, false)), [400, 404, 413, 415, 507]);
         assert_eq!(kinds.map(|kind| of(kind, true)), [400, 400, 413, 415, 400]);
     }
@@ -189,8 +193,7 @@ mod tests {
     #[test]
     fn a_reason_is_ascii_and_bounded() {
         let reason = |field: &'static str, detail: &str| {
-            let response =
-                Problem::of_failure(Failure::malformed(field, detail), true).into_response(true);
+            let response = Problem::of_failure(Failure::malformed(field, detail), true).into_response(true);
             response.headers()[REASON].to_str().expect("ASCII").to_owned()
         };
         assert_eq!(reason("time", "no Z"), "time: no Z");

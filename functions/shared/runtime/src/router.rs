@@ -224,7 +224,7 @@ mod tests {
             ("/user_profiles/a/b", None),
             ("/openapi.json", Some(("/openapi.json", ""))),
             ("/", Some(("/", ""))),
-            ("//", None),
+            ("//", Some(("/", ""))),
             ("", None),
             ("*", None),
         ] {

@@ -217,7 +217,9 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 
 fn http_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().half_close(true).keep_alive(true).pipeline_flush(true).max_buf_size(limits.head_bytes);
+    // hyper's `pipeline_flush` stays off: with it an answer waits for the rest of a request that has begun to arrive
+    // behind it, is lost when the connection is closed with such bytes unread, and piles up without a bound.
+    builder.http1().half_close(true).keep_alive(true).max_buf_size(limits.head_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -109,7 +109,12 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn arrive(&self, function: usize, body: Incoming, headers: &HeaderMap) -> Result<Arrived<'a>, Problem> {
+    async fn arrive(
+        &self,
+        function: usize,
+        body: Incoming,
+        headers: &HeaderMap,
+    ) -> Result<Arrived<'a>, Problem> {
         let limit = self.description(function).body_limit;
         let (body, held) = self.read(limit, body, headers).await?;
         self.enter(body, held, function, None)
@@ -135,11 +140,9 @@ impl<'a> Exchange<'a> {
             .map_err(|reason| malformed(format!("a broken CloudEvent: {reason}")))?;
         let function = match events {
             Events::Function(function) => function,
-            Events::ByType => self
-                .shared
-                .router
-                .of_type(event.ty())
-                .ok_or_else(|| malformed(format!("no function here takes events of the type {}", event.ty())))?,
+            Events::ByType => self.shared.router.of_type(event.ty()).ok_or_else(|| {
+                malformed(format!("no function here takes events of the type {}", event.ty()))
+            })?,
         };
         if body.len() > self.description(function).body_limit {
             return Err(too_large());
@@ -159,7 +162,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// The whole body, unless there are too many requests or it is not as it should be.
-    async fn read(&self, limit: usize, body: Incoming, headers: &HeaderMap) -> Result<(Bytes, Held<'a>), Problem> {
+    async fn read(
+        &self,
+        limit: usize,
+        body: Incoming,
+        headers: &HeaderMap,
+    ) -> Result<(Bytes, Held<'a>), Problem> {
         if self.shared.gate.is_full() {
             return Err(self.refuse(Problem::overloaded(OVERLOADED), body, headers).await);
         }

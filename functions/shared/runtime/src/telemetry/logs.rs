@@ -40,12 +40,8 @@ pub(super) fn start(options: &TelemetryOptions) -> Result<(), Error> {
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    if is_human {
-        lines.with_ansi(is_terminal).try_init()
-    } else {
-        lines.event_format(JsonLines).try_init()
-    }
-    .map_err(Error::Telemetry)?;
+    if is_human { lines.with_ansi(is_terminal).try_init() } else { lines.event_format(JsonLines).try_init() }
+        .map_err(Error::Telemetry)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }

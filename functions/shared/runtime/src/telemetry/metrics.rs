@@ -15,9 +15,8 @@ use prometheus::Registry;
 use crate::gate::Gate;
 
 /// The convention's bounds in seconds, and three below them: most answers here take less than 5 ms.
-const BOUNDS: [f64; 17] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+const BOUNDS: [f64; 17] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// All others are `_OTHER`, as the convention says: a client must not be able to make up time series.
 const METHODS: [&str; 6] = ["POST", "GET", "DELETE", "HEAD", "PUT", "OPTIONS"];
 /// Every status that this runtime answers with; all others share the last place, 500.
@@ -56,7 +55,13 @@ impl RequestMetrics {
     }
 
     /// Notes one answer on the path of this index, or on none.
-    pub(crate) fn record(&self, path: Option<usize>, method: &Method, status: StatusCode, duration: Duration) {
+    pub(crate) fn record(
+        &self,
+        path: Option<usize>,
+        method: &Method,
+        status: StatusCode,
+        duration: Duration,
+    ) {
         let series = &self.series[path.unwrap_or(self.series.len() - 1)];
         self.durations.record(duration.as_secs_f64(), series.labels(method, status));
     }
@@ -69,7 +74,8 @@ impl Series {
 
     fn labels(&self, method: &Method, status: StatusCode) -> &[KeyValue] {
         let by_name = METHODS.iter().position(|known| *known == method.as_str());
-        let by_code = STATUSES.iter().position(|known| *known == status.as_u16()).unwrap_or(STATUSES.len() - 1);
+        let by_code =
+            STATUSES.iter().position(|known| *known == status.as_u16()).unwrap_or(STATUSES.len() - 1);
         self.labels[by_name.unwrap_or(METHODS.len())][by_code].get_or_init(|| {
             let method = by_name.map_or("_OTHER", |index| METHODS[index]);
             let mut labels = vec![

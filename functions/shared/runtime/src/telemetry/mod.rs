@@ -118,7 +118,8 @@ impl Telemetry {
 }
 
 fn resource(service: &'static str) -> Resource {
-    let revision = std::env::var("K_REVISION").ok().map(|revision| KeyValue::new("service.version", revision));
+    let revision =
+        std::env::var("K_REVISION").ok().map(|revision| KeyValue::new("service.version", revision));
     // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are read by the builder.
     let builder = Resource::builder().with_attributes(revision);
     match std::env::var_os("OTEL_SERVICE_NAME") {

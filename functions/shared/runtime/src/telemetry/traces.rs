@@ -56,7 +56,8 @@ impl Traces {
         started: SystemTime,
     ) -> Context {
         let delivery = self.propagator.extract_with_context(&Context::new(), &Headers(&parts.headers));
-        let origin = event.map(|event| self.propagator.extract_with_context(&Context::new(), &Extensions(event)));
+        let origin =
+            event.map(|event| self.propagator.extract_with_context(&Context::new(), &Extensions(event)));
         let origin = origin.filter(Context::has_active_span);
         let links = origin.iter().filter(|_| delivery.has_active_span());
         let links = links.map(|_| Link::new(delivery.span().span_context().clone(), Vec::new(), 0)).collect();

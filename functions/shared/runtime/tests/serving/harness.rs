@@ -1,7 +1,5 @@
 //! Real servers on port 0 with small functions, and a client that writes bytes.
 
-#![allow(dead_code, reason = "each test crate uses its part of the harness")]
-
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,44 +13,44 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 /// The longest body that the functions of these tests take.
-pub const BODY_LIMIT: usize = 100_000;
+pub(crate) const BODY_LIMIT: usize = 100_000;
 
 /// Tells what reached it, and does what the body asks for.
 #[derive(Debug)]
-pub struct Echo {
+pub(crate) struct Echo {
     /// A call whose body is `wait` waits for one of these.
-    pub permits: Semaphore,
+    pub(crate) permits: Semaphore,
     /// Such a call adds one here when it has begun.
-    pub waiting: Semaphore,
+    pub(crate) waiting: Semaphore,
 }
 
 /// Takes events only.
 #[derive(Debug)]
-pub struct Sink;
+pub(crate) struct Sink;
 
 /// A server that runs.
 #[derive(Debug)]
-pub struct Running {
-    pub address: SocketAddr,
-    pub readiness: runtime::Readiness,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) readiness: runtime::Readiness,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), runtime::Error>>,
 }
 
 /// A client's connection.
 #[derive(Debug)]
-pub struct Client(pub BufStream<TcpStream>);
+pub(crate) struct Client(pub(crate) BufStream<TcpStream>);
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Response {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Echo {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { permits: Semaphore::new(0), waiting: Semaphore::new(0) })
     }
 
@@ -108,7 +106,13 @@ impl Function for Echo {
 
 impl Function for Sink {
     fn describe(&self) -> Description {
-        Description { name: "sink", path: "/sink", routes: &[], events: &["test.sink"], body_limit: BODY_LIMIT }
+        Description {
+            name: "sink",
+            path: "/sink",
+            routes: &[],
+            events: &["test.sink"],
+            body_limit: BODY_LIMIT,
+        }
     }
 
     async fn call(&self, call: Call) -> Result<Reply, Failure> {
@@ -138,12 +142,12 @@ fn data(event: &Event) -> String {
 }
 
 /// The one telemetry of a test process.
-pub fn telemetry() -> &'static Telemetry {
+pub(crate) fn telemetry() -> &'static Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
     TELEMETRY.get_or_init(|| {
         let options = TelemetryOptions {
             log_format: LogFormat::Json,
-            log_level: "off".to_owned(),
+            log_level: "error".to_owned(),
             ..TelemetryOptions::default()
         };
         Telemetry::start(&options, "test").expect("telemetry starts")
@@ -151,21 +155,21 @@ pub fn telemetry() -> &'static Telemetry {
 }
 
 /// Options for a server of a test.
-pub fn options() -> ServerOptions {
+pub(crate) fn options() -> ServerOptions {
     let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     ServerOptions { listen, ..ServerOptions::default() }
 }
 
-pub fn mounts() -> Mounts {
+pub(crate) fn mounts() -> Mounts {
     Mounts::new("test-server", "1.2.3")
 }
 
 /// A server with `Echo` alone.
-pub async fn echo() -> Running {
+pub(crate) async fn echo() -> Running {
     start(options(), mounts().mount(Echo::new())).await
 }
 
-pub async fn start(options: ServerOptions, mounts: Mounts) -> Running {
+pub(crate) async fn start(options: ServerOptions, mounts: Mounts) -> Running {
     let server = Server::bind(&options, telemetry()).await.expect("port 0 is free");
     let (stop, stopped) = oneshot::channel();
     Running {
@@ -179,43 +183,43 @@ pub async fn start(options: ServerOptions, mounts: Mounts) -> Running {
 }
 
 impl Running {
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client(BufStream::new(TcpStream::connect(self.address).await.expect("the server listens")))
     }
 
     /// One request on a connection of its own.
-    pub async fn ask(&self, request: &str) -> Response {
+    pub(crate) async fn ask(&self, request: &str) -> Response {
         self.client().await.ask(request).await
     }
 
     /// Tells the server to drain.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = self.stop.take().expect("stopped once").send(());
     }
 
     /// Completes when the server has returned.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.task.await.expect("the server did not panic").expect("the server served");
     }
 }
 
 impl Client {
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.expect("the server reads");
         self.0.flush().await.expect("the server reads");
     }
 
-    pub async fn ask(&mut self, request: &str) -> Response {
+    pub(crate) async fn ask(&mut self, request: &str) -> Response {
         self.send(request).await;
         self.answer().await.expect("an answer")
     }
 
     /// The next answer; none when the server has closed the connection.
-    pub async fn answer(&mut self) -> Option<Response> {
+    pub(crate) async fn answer(&mut self) -> Option<Response> {
         self.answer_to("POST").await
     }
 
-    pub async fn answer_to(&mut self, method: &str) -> Option<Response> {
+    pub(crate) async fn answer_to(&mut self, method: &str) -> Option<Response> {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -240,22 +244,22 @@ impl Client {
     }
 
     /// Whether the server has closed the connection, with or without a reset.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0; 1]).await, Ok(0) | Err(_))
     }
 }
 
 impl Response {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("a JSON body")
     }
 
     /// Checks that this is a refusal with a problem body; gives its detail.
-    pub fn problem(&self, status: u16) -> String {
+    pub(crate) fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         let problem = self.json();
@@ -267,11 +271,11 @@ impl Response {
 }
 
 /// A POST with headers and a body.
-pub fn post(path: &str, headers: &str, body: &str) -> String {
+pub(crate) fn post(path: &str, headers: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
 /// A request without a body.
-pub fn request(method: &str, path: &str) -> String {
+pub(crate) fn request(method: &str, path: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n")
 }

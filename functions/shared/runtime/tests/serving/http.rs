@@ -1,14 +1,13 @@
 //! Plain HTTP: routes, refusals, pages, pipelining, HTTP/2.
 
-mod harness;
-
-use harness::{BODY_LIMIT, Echo, echo, mounts, options, post, request, start};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use runtime::{Error, Mounts, Server};
+use runtime::{Error, Mounts, Server, ServerOptions};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+
+use crate::harness::{self, BODY_LIMIT, Echo, echo, mounts, options, post, request, start};
 
 #[tokio::test]
 async fn a_call_carries_the_request() {
@@ -87,6 +86,26 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn an_answer_does_not_wait_for_the_next_request_to_arrive() {
+    let server = echo().await;
+    let mut client = server.client().await;
+    client.send(format!("{}POST /echo HTT", post("/echo", "", "first"))).await;
+    assert_eq!(client.answer().await.expect("an answer").json()["body"], "first");
+    client.send("P/1.1\r\nhost: t\r\ncontent-length: 6\r\n\r\nsecond").await;
+    assert_eq!(client.answer().await.expect("an answer").json()["body"], "second");
+}
+
+#[tokio::test]
+async fn an_answer_before_nonsense_arrives() {
+    let server = echo().await;
+    let mut client = server.client().await;
+    client.send(format!("{}no request at all\r\n\r\n", post("/echo", "", "first"))).await;
+    assert_eq!(client.answer().await.expect("an answer").json()["body"], "first");
+    assert_eq!(client.answer().await.expect("an answer").status, 400);
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
 async fn a_client_that_has_shut_its_half_gets_its_answer() {
     let echo = Echo::new();
     let server = start(options(), mounts().mount(echo.clone())).await;
@@ -135,10 +154,13 @@ async fn http2_is_spoken_on_the_same_port() {
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.expect("prior knowledge is enough");
     let driver = tokio::spawn(connection);
-    for (path, body, status) in
-        [("/echo", "hello".to_owned(), 200), ("/x", String::new(), 404), ("/echo", "x".repeat(BODY_LIMIT + 1), 413)]
-    {
-        let request = hyper::Request::post(format!("http://test{path}")).body(Full::new(body.into_bytes().into()));
+    for (path, body, status) in [
+        ("/echo", "hello".to_owned(), 200),
+        ("/x", String::new(), 404),
+        ("/echo", "x".repeat(BODY_LIMIT + 1), 413),
+    ] {
+        let request =
+            hyper::Request::post(format!("http://test{path}")).body(Full::new(body.into_bytes().into()));
         let request: hyper::Request<Full<bytes::Bytes>> = request.expect("a request");
         let response = sender.send_request(request).await.expect("an answer");
         assert_eq!(response.status(), status);
@@ -183,7 +205,8 @@ async fn requests_are_measured() {
                 && labels.iter().all(|label| line.contains(label))
         })
     };
-    let labels = ["http_request_method=\"DELETE\"", "http_response_status_code=\"204\"", "http_route=\"/echo/{key}\""];
+    let labels =
+        ["http_request_method=\"DELETE\"", "http_response_status_code=\"204\"", "http_route=\"/echo/{key}\""];
     assert!(has(&labels), "{text}");
     assert!(has(&["http_request_method=\"_OTHER\"", "http_response_status_code=\"404\""]), "{text}");
     for name in ["http_server_active_requests", "http_server_open_connections"] {
@@ -196,7 +219,7 @@ async fn what_cannot_be_served_is_refused_at_the_start() {
     let clash = Mounts::new("test", "0").mount(Echo::new()).mount(Echo::new());
     let server = Server::bind(&options(), harness::telemetry()).await.expect("port 0 is free");
     let address = server.address();
-    let taken = Server::bind(&runtime::ServerOptions { listen: Some(address), ..options() }, harness::telemetry());
-    assert!(matches!(taken.await, Err(Error::Bind { .. })));
+    let taken = ServerOptions { listen: Some(address), ..options() };
+    assert!(matches!(Server::bind(&taken, harness::telemetry()).await, Err(Error::Bind { .. })));
     assert!(matches!(server.run(clash, std::future::pending()).await, Err(Error::Clash { .. })));
 }
