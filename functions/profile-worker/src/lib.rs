@@ -60,11 +60,13 @@ impl<S: ProfileStore, N: Names> ProfileWorker<S, N> {
     async fn numbers<'a>(&self, batch: &'a Batch) -> Numbers<'a> {
         let mut numbers = Numbers::default();
         for (place, collection) in NUMBERED.iter().enumerate() {
-            let names: HashSet<&str> = batch.tags.iter().map(|accepted| names_of(&accepted.tag)[place]).collect();
+            let names: HashSet<&str> =
+                batch.tags.iter().map(|accepted| names_of(&accepted.tag)[place]).collect();
             let names: Vec<&str> = names.into_iter().collect();
             match timeout(NAMING_PATIENCE, self.names.number(collection, &names)).await {
                 Ok(Ok(found)) => {
-                    numbers[place] = names.into_iter().zip(found).filter_map(|(name, n)| Some((name, n?))).collect();
+                    numbers[place] =
+                        names.into_iter().zip(found).filter_map(|(name, n)| Some((name, n?))).collect();
                 }
                 Ok(Err(cause)) => tracing::debug!(error = %cause, %collection, "names are spelled out"),
                 Err(_) => tracing::debug!(%collection, "numbers come too late, names are spelled out"),
@@ -89,7 +91,10 @@ impl<S: ProfileStore, N: Names> Function for ProfileWorker<S, N> {
         match event::decode(&call)? {
             TopicEvent::Accepted(id, batch) => self.apply(&id, &batch).await?,
             TopicEvent::Erased(erasure) => {
-                self.profiles.erase(&erasure.cookie, erasure.accepted_before_ms).await.map_err(|cause| Failure::not_now(&cause))?;
+                self.profiles
+                    .erase(&erasure.cookie, erasure.accepted_before_ms)
+                    .await
+                    .map_err(|cause| Failure::not_now(&cause))?;
             }
         }
         Ok(Reply::Done)

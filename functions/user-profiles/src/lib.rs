@@ -12,9 +12,7 @@ use std::time::Duration;
 use event::{Answer, Ask, Question};
 use event_log::EventLog;
 use function::{Call, Description, Failure, Function, Reply, Route};
-use model::{
-    Action, Clock, Collection, Cookie, Erasure, NameNumber, NameRef, PackedTag, TagKey, UserTag,
-};
+use model::{Action, Clock, Collection, Cookie, Erasure, NameNumber, NameRef, PackedTag, TagKey, UserTag};
 use store::{Names, ProfileStore, StoredTag};
 
 /// Clocks of instances are within this of each other.
@@ -72,7 +70,11 @@ impl<S: ProfileStore, N: Names, L: EventLog, C: Clock> UserProfiles<S, N, L, C> 
         Ok(())
     }
 
-    async fn newest(&self, question: &Question, action: Action) -> Result<Vec<(StoredTag, PackedTag)>, Failure> {
+    async fn newest(
+        &self,
+        question: &Question,
+        action: Action,
+    ) -> Result<Vec<(StoredTag, PackedTag)>, Failure> {
         if question.limit == 0 {
             return Ok(Vec::new());
         }

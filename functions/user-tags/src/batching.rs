@@ -90,7 +90,9 @@ impl Sender {
         let span = opentelemetry::Context::map_current(|context| {
             context.has_active_span().then(|| context.span().span_context().clone())
         });
-        self.0.try_send(Waiting { accepted, span, answer }).map_err(|_| Failure::unavailable("too many tags wait"))?;
+        self.0
+            .try_send(Waiting { accepted, span, answer })
+            .map_err(|_| Failure::unavailable("too many tags wait"))?;
         answered.await.unwrap_or_else(|_| Err(Failure::unavailable("shutting down")))
     }
 }
@@ -133,7 +135,8 @@ impl<L: EventLog, C: Clock> Gathering<L, C> {
         let id = BatchId { source: Arc::clone(&self.source), sequence: self.sequence };
         self.sequence += 1;
         let span = waiting.iter().find_map(|one| one.span.clone());
-        let (tags, answers): (Vec<_>, Vec<_>) = waiting.into_iter().map(|one| (one.accepted, one.answer)).unzip();
+        let (tags, answers): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|one| (one.accepted, one.answer)).unzip();
         let batch = Batch { accepted_ms: self.clock.now_ms(), tags };
         let (log, committed) = (Arc::clone(&self.log), self.committed.clone());
         tokio::spawn(async move {
@@ -158,7 +161,11 @@ impl<L: EventLog, C: Clock> Gathering<L, C> {
 }
 
 /// Appends, and answers all who wait: with the log's word, or after our patience with none. Says whether it is durable.
-async fn commit<L: EventLog>(log: &L, event: Event, answers: Vec<oneshot::Sender<Result<(), Failure>>>) -> bool {
+async fn commit<L: EventLog>(
+    log: &L,
+    event: Event,
+    answers: Vec<oneshot::Sender<Result<(), Failure>>>,
+) -> bool {
     let mut append = std::pin::pin!(log.append(event));
     let (result, waiting) = match timeout(PATIENCE, &mut append).await {
         Ok(result) => (result, answers),
@@ -170,7 +177,9 @@ async fn commit<L: EventLog>(log: &L, event: Event, answers: Vec<oneshot::Sender
     match result {
         Ok(_) => answer(waiting, || Ok(())),
         Err(event_log::Error::TooLarge { .. }) => {
-            answer(waiting, || Err(Failure::refused(function::Refused::TooLarge, None, "too large for the log")));
+            answer(waiting, || {
+                Err(Failure::refused(function::Refused::TooLarge, None, "too large for the log"))
+            });
         }
         Err(ref cause) => {
             tracing::warn!(error = %cause, "batch not appended");
