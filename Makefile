@@ -1,0 +1,53 @@
+# Every way to build, run and check Allezon. `make` alone lists them.
+
+CARGO ?= cargo
+ADDRESS ?= 127.0.0.1:8080
+DATA ?= ./data
+# A few minutes of logical time: 10 s of wall time each at 20 times the shop's rate.
+DEMO_DURATION ?= 6m
+DEMO_WARP ?= 5
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## build and start Allezon on 127.0.0.1:8080 with its data in ./data
+	$(CARGO) build --release --locked -p embedded
+	target/release/allezon --listen $(ADDRESS) --data $(DATA)
+
+.PHONY: demo
+demo: ## start Allezon on a fresh directory, score it over some minutes of logical time, show the result
+	$(CARGO) build --release --locked -p embedded -p simulator
+	./functions/embedded/demo $(DEMO_DURATION) $(DEMO_WARP)
+
+.PHONY: test
+test: ## run all tests
+	$(CARGO) test --workspace --locked
+
+.PHONY: lint
+lint: ## check formatting, lints, docs, licences and advisories
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+	./.ci/arrows
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features check bans licenses sources; \
+	else echo "lint: cargo-deny is not installed (cargo install cargo-deny --locked): deny.toml is not checked"; fi
+
+.PHONY: fmt
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+.PHONY: bench
+bench: ## measure everything that docs/benchmarks.md tells (about 15 minutes; wants wrk, and chdb for ClickHouse)
+	./docs/bench
+
+.PHONY: fuzz
+fuzz: ## fuzz the decoder of blocks and chunks for 60 s (wants cargo-fuzz and a nightly toolchain)
+	cd functions/shared/columns && $(CARGO) +nightly fuzz run decode -- -max_total_time=60
+
+.PHONY: clean
+clean: ## delete what was built
+	$(CARGO) clean
