@@ -69,7 +69,7 @@ impl Chunk {
             action,
             rows,
             totals,
-            identities: Identities::decode(&sections.take(BATCHES, SHORT)?, &sections.take(OWNS, PLAIN)?)?,
+            identities: Identities::decode(&sections.take(BATCHES, SHORT)?, &sections.take(OWNS, SORTED)?)?,
             keys: Keys::decode(sections.take(SORTED_KEYS, SORTED)?, rows)?,
             countries: Packed::decode(sections.take(COUNTRIES, PACKED)?, rows, 0, countries)?,
             devices: Packed::decode(sections.take(DEVICES, PACKED)?, rows, 0, 2)?,

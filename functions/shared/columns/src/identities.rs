@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use model::OwnIdentity;
 
 use crate::Error;
 use crate::bits::{BitWriter, ShortReader};
+use crate::keys::{self, Keys};
 use crate::wire::{Reader, write_varint};
+
+/// Bytes of an own identity that are stored apart from the others: sorted, their neighbours differ by little.
+const HEAD_BYTES: usize = 6;
+const TAIL_BYTES: usize = 16 - HEAD_BYTES;
 
 /// The identities that a chunk has counted: of batches, and tags' own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,16 +40,8 @@ impl Identities {
         self.owns.binary_search(own).is_ok()
     }
 
-    pub(crate) fn decode(batches: &[u8], owns: &[u8]) -> Result<Self, Error> {
-        let (ids, rest) = owns.as_chunks();
-        if !rest.is_empty() || !ids.is_sorted_by(|a, b| a < b) {
-            return Err(Error::Damaged("own identities"));
-        }
-        Ok(Self { batches: decode_batches(batches)?, owns: ids.iter().map(|id| OwnIdentity(*id)).collect() })
-    }
-
-    pub(crate) fn write_owns(out: &mut Vec<u8>, owns: &[OwnIdentity]) {
-        owns.iter().for_each(|own| out.extend_from_slice(&own.0));
+    pub(crate) fn decode(batches: &[u8], owns: &Bytes) -> Result<Self, Error> {
+        Ok(Self { batches: decode_batches(batches)?, owns: decode_owns(owns)? })
     }
 }
 
@@ -85,6 +83,42 @@ fn decode_batches(bytes: &[u8]) -> Result<BTreeMap<Arc<str>, Sequences>, Error> 
     }
     reader.end()?;
     Ok(batches)
+}
+
+/// Reads what [`write_owns`] wrote.
+fn decode_owns(bytes: &Bytes) -> Result<Vec<OwnIdentity>, Error> {
+    const FAULT: Error = Error::Damaged("own identities");
+    let mut reader = Reader::new(bytes);
+    let length = reader.length()?;
+    let heads = reader.take(length)?;
+    let (tails, rest) = reader.rest().as_chunks::<TAIL_BYTES>();
+    if !rest.is_empty() {
+        return Err(FAULT);
+    }
+    let mut owns = Vec::with_capacity(tails.len());
+    Keys::decode(bytes.slice_ref(heads), tails.len())?.visit(&(0..u64::MAX), |first, heads| {
+        owns.extend(heads.iter().zip(&tails[first..]).map(|(head, tail)| own(*head, tail)));
+    });
+    if owns.len() != tails.len() || !owns.is_sorted_by(|a, b| a < b) {
+        return Err(FAULT);
+    }
+    Ok(owns)
+}
+
+fn own(head: u64, tail: &[u8; TAIL_BYTES]) -> OwnIdentity {
+    let mut id = [0; 16];
+    id[..HEAD_BYTES].copy_from_slice(&head.to_be_bytes()[8 - HEAD_BYTES..]);
+    id[HEAD_BYTES..].copy_from_slice(tail);
+    OwnIdentity(id)
+}
+
+/// Writes own identities, sorted and each once: their heads as a sorted column, then their tails.
+pub(crate) fn write_owns(out: &mut Vec<u8>, owns: &[OwnIdentity]) {
+    let mut heads = vec![];
+    keys::write(&mut heads, &owns.iter().map(|own| own.short() >> (64 - 8 * HEAD_BYTES)).collect::<Vec<_>>());
+    write_varint(out, heads.len() as u64);
+    out.extend_from_slice(&heads);
+    owns.iter().for_each(|own| out.extend_from_slice(&own.0[HEAD_BYTES..]));
 }
 
 fn decode_sequences(reader: &mut Reader<'_>) -> Result<Sequences, Error> {
@@ -145,6 +179,12 @@ mod tests {
             .collect()
     }
 
+    fn no_owns() -> Bytes {
+        let mut out = vec![];
+        write_owns(&mut out, &[]);
+        out.into()
+    }
+
     fn source() -> impl Strategy<Value = BTreeSet<u64>> {
         let far = prop_oneof![Just(0), Just(u64::MAX - 300), any::<u64>().prop_map(|n| n / 2)];
         (far, prop::collection::btree_set(0u64..=300, 1..200))
@@ -160,7 +200,7 @@ mod tests {
                 .collect();
             let mut out = vec![];
             write_batches(&mut out, &flat(&batches));
-            let read = Identities::decode(&out, &[])?;
+            let read = Identities::decode(&out, &no_owns())?;
             prop_assert_eq!(&read.batches, &batches);
             for (name, set) in &sources {
                 let sequences = &read.batches[name.as_str()];
@@ -174,8 +214,16 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(0u8..20, 0..60)) {
-            _ = Identities::decode(&bytes, &[]);
-            _ = Identities::decode(&[], &bytes);
+            _ = decode_batches(&bytes);
+            _ = decode_owns(&bytes.into());
+        }
+
+        #[test]
+        fn own_identities_come_back(owns in prop::collection::btree_set(any::<[u8; 16]>().prop_map(OwnIdentity), 0..300)) {
+            let owns: Vec<OwnIdentity> = owns.into_iter().collect();
+            let mut out = vec![];
+            write_owns(&mut out, &owns);
+            prop_assert_eq!(decode_owns(&out.into())?, owns);
         }
     }
 
@@ -194,11 +242,14 @@ mod tests {
 
     #[test]
     fn own_identities_are_sorted_and_whole() {
+        let [one, two, three] = [1, 2, 3].map(|byte| OwnIdentity([byte; 16]));
         let mut out = vec![];
-        Identities::write_owns(&mut out, &[OwnIdentity([1; 16]), OwnIdentity([2; 16])]);
-        let read = Identities::decode(&[0], &out).unwrap();
-        assert!(read.holds_own(&OwnIdentity([2; 16])) && !read.holds_own(&OwnIdentity([3; 16])));
-        assert!(Identities::decode(&[0], &out[1..]).is_err());
-        assert!(Identities::decode(&[0], &[out.clone(), out].concat()).is_err());
+        write_owns(&mut out, &[one, two]);
+        let read = Identities::decode(&[0], &out.clone().into()).unwrap();
+        assert!(read.holds_own(&two) && !read.holds_own(&three));
+        assert!(decode_owns(&out[..out.len() - 1].to_vec().into()).is_err());
+        out.clear();
+        write_owns(&mut out, &[two, two]);
+        assert!(decode_owns(&out.into()).is_err());
     }
 }

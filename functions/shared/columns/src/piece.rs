@@ -3,7 +3,7 @@
 use model::{Action, OwnIdentity};
 
 use crate::filter::{BRAND, CATEGORY, COUNTRY, NAME_COLUMNS, ORIGIN};
-use crate::identities::{Identities, write_batches};
+use crate::identities::{write_batches, write_owns};
 use crate::wire::{SectionWriter, write_signed, write_varint};
 use crate::{MAX_CHUNK_BYTES, MAX_CHUNK_ROWS, MAX_DICTIONARY_BYTES, chunk, keys, names, packed};
 
@@ -75,7 +75,7 @@ impl Content<'_> {
         let batches = share(&self.batches, start, length, self.rows.len());
         whole.section(chunk::BATCHES, chunk::SHORT, |out| write_batches(out, batches));
         let owns = share(&self.owns, start, length, self.rows.len());
-        whole.section(chunk::OWNS, chunk::PLAIN, |out| Identities::write_owns(out, owns));
+        whole.section(chunk::OWNS, chunk::SORTED, |out| write_owns(out, owns));
         for (column, id) in columns.iter().zip(chunk::NAMES) {
             let names = column.names.iter().copied();
             whole.section(id, chunk::FRONT_CODED, |out| names::write_sorted(out, names));
