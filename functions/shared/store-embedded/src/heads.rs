@@ -65,8 +65,11 @@ impl Heads {
         }
     }
 
+    /// Begins a sealing; one of a minute below the floor can never finish.
     pub(crate) fn set_token(&mut self, bucket: BucketStart, token: Token) {
-        self.tokens.insert(bucket, token);
+        if self.is_kept(bucket) {
+            self.tokens.insert(bucket, token);
+        }
     }
 
     pub(crate) fn has_token(&self, bucket: BucketStart, token: Token) -> bool {

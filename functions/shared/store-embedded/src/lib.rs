@@ -29,3 +29,6 @@ mod trim;
 pub use error::OpenError;
 pub use handle::EmbeddedStore;
 pub use opened::Options;
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ impl MinuteStore for EmbeddedStore {
 impl Opened {
     fn add_blocks(&self, blocks: &[(BucketStart, Bytes)]) -> Result<usize, Fault> {
         let mut writer = self.minutes.writer();
-        self.check_room(&self.blocks)?;
+        self.wait_for_room(&self.blocks)?;
         let mut batch = self.batch(2 * blocks.len());
         let mut added = Vec::with_capacity(blocks.len());
         for (bucket, block) in blocks {
@@ -124,7 +124,7 @@ impl Opened {
 
     fn swap(&self, swap: &Swap) -> Result<bool, Fault> {
         let mut writer = self.minutes.writer();
-        self.check_room(&self.chunks)?;
+        self.wait_for_room(&self.chunks)?;
         if !self.minutes.heads().has_token(swap.bucket, swap.token) {
             return Ok(false);
         }

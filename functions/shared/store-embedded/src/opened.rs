@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fjall::compaction::Leveled;
 use fjall::compaction::filter::Factory;
@@ -41,6 +43,9 @@ const PROFILES_BLOCK_BYTES: u32 = 8 << 10;
 const MAX_WAITING_MEMTABLES: usize = 2;
 /// A memtable this many times over its size means that the disk does not keep up: no more is taken.
 const MEMTABLE_LIMIT_TIMES: u64 = 4;
+/// How long a write waits for that to end, and how often it looks. Longer than any merge, shorter than a delivery's time-out.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// How much memory the store may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,10 +178,17 @@ impl Opened {
         batch.durability(Some(PersistMode::SyncAll)).commit().map_err(Fault::Broken)
     }
 
-    /// Refuses to write where flushing falls behind.
-    pub(crate) fn check_room(&self, tree: &Keyspace) -> Result<(), Fault> {
-        if tree.tree.active_memtable().size() > MEMTABLE_LIMIT_TIMES * self.memtable_bytes {
-            return Err(unavailable("the disk does not keep up", None).into());
+    /// Waits where flushing falls behind, and refuses to write where it falls behind for long.
+    pub(crate) fn wait_for_room(&self, tree: &Keyspace) -> Result<(), Fault> {
+        let since = Instant::now();
+        while tree.tree.active_memtable().size() > MEMTABLE_LIMIT_TIMES * self.memtable_bytes {
+            self.flush_if_large(tree)?;
+            if since.elapsed() > ROOM_WAIT {
+                // Fails where the thread that flushes has given up.
+                self.database.persist(PersistMode::Buffer).map_err(Fault::Broken)?;
+                return Err(unavailable("the disk does not keep up", None).into());
+            }
+            thread::sleep(ROOM_POLL);
         }
         Ok(())
     }

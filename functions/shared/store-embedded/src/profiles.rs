@@ -58,7 +58,7 @@ impl ProfileStore for EmbeddedStore {
 
 impl Opened {
     fn put(&self, entries: Vec<Entry>) -> Result<(), Fault> {
-        self.check_room(&self.profiles)?;
+        self.wait_for_room(&self.profiles)?;
         let mut batch = self.batch(entries.len());
         for entry in entries {
             let cookie = hash(&entry.cookie);
