@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::generate::GenerateOptions;
 use crate::load::options::LoadOptions;
+use crate::replay::options::ReplayOptions;
 use crate::score::options::ScoreOptions;
-use crate::{load, score};
+use crate::{generate, load, replay, score};
 
 const LOAD_EXAMPLES: &str = "Examples:
   As many tags as 512 connections get through:
@@ -38,6 +40,12 @@ pub enum Command {
     /// Measure speed: send tags and questions at a rate, or as fast as they are answered
     #[command(after_help = LOAD_EXAMPLES)]
     Load(Box<LoadOptions>),
+    /// Post the tags of a file, and say which were refused and why
+    ///
+    /// Exit status: 0 every line was accepted, 1 some were refused or lost, 2 the replay did not reach the end.
+    Replay(Box<ReplayOptions>),
+    /// Write the tags of a stream to a file
+    Generate(GenerateOptions),
 }
 
 impl Cli {
@@ -54,6 +62,8 @@ impl Cli {
             match self.command {
                 Command::Score(options) => score::run(&options).await,
                 Command::Load(options) => load::run(&options).await,
+                Command::Replay(options) => replay::run(&options).await,
+                Command::Generate(options) => generate::run(&options),
             }
         })
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body;
@@ -34,6 +34,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// After how many seconds to try again, where the target says so.
+    pub retry_after_s: Option<u64>,
     /// The body.
     pub body: Bytes,
 }
@@ -175,11 +177,13 @@ async fn exchange(
         }
     };
     let (head, body) = response.into_parts();
+    let retry_after_s = head.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let answer = |body| Answer { status: head.status, retry_after_s, body };
     if body.is_end_stream() {
-        return Ok(Ok(Answer { status: head.status, body: Bytes::new() }));
+        return Ok(Ok(answer(Bytes::new())));
     }
     let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-    Ok(body.map(|body| Answer { status: head.status, body: body.to_bytes() }).map_err(|_| Exception::Other))
+    Ok(body.map(|body| answer(body.to_bytes())).map_err(|_| Exception::Other))
 }
 
 /// Ready at the deadline. The alarm is set again only when it rings, not at every question: one timer operation in a

@@ -47,9 +47,9 @@ impl Gate {
         self.permits.close();
     }
 
-    /// How many numbers were taken.
-    pub fn entered(&self) -> u64 {
-        self.next.load(Ordering::Acquire).min(self.released.load(Ordering::Acquire))
+    /// How many numbers were let through and not taken.
+    pub fn waiting(&self) -> u64 {
+        self.released.load(Ordering::Acquire).saturating_sub(self.next.load(Ordering::Acquire))
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
         gate.release(3);
         gate.finish();
         assert_eq!((gate.enter().await, gate.enter().await), (Some(2), None));
-        assert_eq!(gate.entered(), 3);
+        assert_eq!(gate.waiting(), 0);
     }
 
     #[tokio::test]
@@ -109,7 +109,7 @@ mod tests {
         let gate = Gate::new();
         gate.release(5);
         gate.abort();
-        assert_eq!(gate.enter().await, None);
+        assert_eq!((gate.enter().await, gate.waiting()), (None, 5));
     }
 
     proptest! {

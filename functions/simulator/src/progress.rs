@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::durations::readable;
+use crate::quantities::readable;
 
 /// How often a bar changes.
 const BAR_PERIOD: Duration = Duration::from_millis(250);

@@ -124,7 +124,8 @@ mod tests {
     fn classes_are_counted_apart() {
         let mut tally = Tally::default();
         for status in [204, 200, 404, 503, 301] {
-            let answer = Answer { status: StatusCode::from_u16(status).unwrap(), body: Bytes::new() };
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = Answer { status, retry_after_s: None, body: Bytes::new() };
             tally.add(&Ok(answer), Duration::from_millis(2));
         }
         tally.add(&Err(Exception::ReadTimeout), Duration::from_millis(200));

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use http::{HeaderValue, Uri};
 
-use crate::durations::duration;
+use crate::quantities::duration;
 
 /// The options that name a target.
 #[derive(Debug, Clone, Args)]

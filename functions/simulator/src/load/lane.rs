@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::options::{Kind, LoadOptions};
-use crate::connection::{Connection, Question};
+use crate::connection::{Connection, Exception, Question};
 use crate::dice::{Dice, Purpose};
 use crate::gate::{Gate, Pace};
 use crate::questions;
@@ -15,6 +15,9 @@ use crate::questions::aggregates::AggregatesQuestion;
 use crate::questions::profile::ProfileQuestion;
 use crate::stream::{Stream, minute_of};
 use crate::tally::Tally;
+
+/// Pause after a connection that could not be opened.
+const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What all lanes share.
 #[derive(Debug)]
@@ -117,9 +120,9 @@ impl Lane {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Requests that were due up to `end` and could not be sent, because all connections were busy.
-    pub fn unsent(&self, end: Instant) -> u64 {
-        self.open.as_ref().map_or(0, |(pace, gate)| pace.due(end).saturating_sub(gate.entered()))
+    /// Requests that were due and not sent, because all connections were busy.
+    pub fn unsent(&self) -> u64 {
+        self.open.as_ref().map_or(0, |(_, gate)| gate.waiting())
     }
 
     /// Sends requests until the load ends.
@@ -130,9 +133,9 @@ impl Lane {
             let Some(question) = self.load.question(self.kind, &path, &mut text) else { return };
             let result = connection.ask(question).await;
             self.tally().add(&result, intended.elapsed());
-            if result.is_err() {
+            if result.is_err_and(|exception| exception == Exception::Connect) {
                 // A target that refuses connections must not make this a busy loop.
-                tokio::task::yield_now().await;
+                tokio::time::sleep(CONNECT_PAUSE).await;
             }
         }
     }

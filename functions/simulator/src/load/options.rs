@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::durations::duration;
+use crate::quantities::{connections, duration, rate};
 use crate::stream::{MAX_TAGS, Shape};
 use crate::target::TargetOptions;
 
@@ -102,18 +102,6 @@ impl LoadOptions {
         }
         if kinds.is_empty() && !self.visibility { vec![(Kind::Tags, None)] } else { kinds }
     }
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
-        _ => Err("expected a number above 0, at most 1000000".to_owned()),
-    }
-}
-
-fn connections() -> clap::builder::RangedI64ValueParser<u32> {
-    // Above it, one machine runs out of ports to one address.
-    clap::value_parser!(u32).range(1..=20_000)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::lane::Lane;
 use super::options::Kind;
 use super::visibility::{Probes, Seen};
 use crate::connection::Exception;
-use crate::durations::readable;
+use crate::quantities::readable;
 use crate::tally::{Latency, Tally};
 
 /// The result.
@@ -42,7 +42,7 @@ impl Report {
         let lanes = lanes.iter().map(|lane| LaneReport {
             kind: lane.kind,
             wanted_per_second: lane.open.as_ref().map(|(pace, _)| pace.per_second),
-            unsent: lane.unsent(end),
+            unsent: lane.unsent(),
             tally: lane.tally().clone(),
         });
         let visibility = probes.map(|probes| (probes.seen().clone(), probes.under_way()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::durations::duration;
+use crate::quantities::{connections, duration, rate};
 use crate::stream::Shape;
 use crate::target::TargetOptions;
 
@@ -21,10 +21,10 @@ pub struct ScoreOptions {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub duration: Duration,
     /// How many times faster than the wall clock logical time runs; 1 is the required 1,000 tags a second
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = rate)]
     pub time_warp: f64,
     /// Tags a second of wall time, another way to say time warp (1,000 tags are one second of logical time)
-    #[arg(long, value_name = "TAGS", conflicts_with = "time_warp")]
+    #[arg(long, value_name = "TAGS", value_parser = rate, conflicts_with = "time_warp")]
     pub rate: Option<f64>,
     /// Wall time from a tag's 204 until profiles must hold it
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
@@ -75,9 +75,4 @@ impl ScoreOptions {
     pub fn tags_per_second(&self) -> f64 {
         self.rate.unwrap_or(1000.0 * self.time_warp)
     }
-}
-
-fn connections() -> clap::builder::RangedI64ValueParser<u32> {
-    // Above it, one machine runs out of ports to one address.
-    clap::value_parser!(u32).range(1..=20_000)
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::board::WrongAnswer;
 use super::options::ScoreOptions;
 use super::session::Session;
-use crate::durations::readable;
+use crate::quantities::readable;
 use crate::tally::Tally;
 
 /// The result.

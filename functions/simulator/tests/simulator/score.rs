@@ -1,14 +1,11 @@
 //! `score` against a toy Allezon: what is right scores 100 %, and what is wrong is found.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic where it fails")]
-
-mod toy;
-
 use clap::Parser;
 use simulator::cli::{Cli, Command};
 use simulator::score::report::Report;
 use simulator::score::score;
-use toy::{Fault, Toy};
+
+use crate::toy::{Fault, Toy};
 
 /// Little data that shows much: few cookies fill their profiles, and odd values and buys are frequent. Time-outs are
 /// long, since the machine may be busy.

@@ -1,6 +1,14 @@
-//! Lengths of time on the command line: `200ms`, `90s`, `10m`, `1h`, `1d`.
+//! Quantities on the command line: lengths of time (`200ms`, `90s`, `10m`, `1h`, `1d`), rates, counts.
 
 use std::time::Duration;
+
+use clap::builder::RangedI64ValueParser;
+
+/// More than any machine sends.
+const MAX_RATE: f64 = 1e6;
+
+/// Above it, one machine runs out of ports to one address.
+const MAX_CONNECTIONS: i64 = 20_000;
 
 /// Reads a length of time; a number alone is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -17,6 +25,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.trim().parse().map_err(|_| refusal())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| refusal())
+}
+
+/// Reads a rate per second.
+pub fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate <= MAX_RATE => Ok(rate),
+        _ => Err(format!("expected a number above 0, at most {MAX_RATE}")),
+    }
+}
+
+/// Reads a number of connections.
+pub fn connections() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=MAX_CONNECTIONS)
 }
 
 /// A length of time for people: `1h 02m 03s`, `12.3s`, `4.5 ms`.
