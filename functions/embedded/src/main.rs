@@ -1,0 +1,66 @@
+//! `allezon`: every function in one process, on one port, with a durable log and store in a directory.
+//!
+//! This is the place where functions and adapters meet; no rule lives here. [`options`] is the command line, [`data_dir`]
+//! who may use the directory, [`shop`] who is joined to whom, [`workers`] what the log drives, [`banner`] what a person
+//! is told.
+
+mod banner;
+mod data_dir;
+mod options;
+mod shop;
+mod workers;
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use runtime::{Server, Telemetry};
+
+use data_dir::DataDir;
+use options::Options;
+use shop::Shop;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(options))
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&options.server.telemetry, "allezon")?;
+    let stop = runtime::stop_signal()?;
+    let data = DataDir::open(&options.data)?;
+    if options.reset {
+        confirm_reset(&options)?;
+        data.reset()?;
+    }
+    let server = Server::bind(&options.server, &telemetry).await?;
+    let address = server.address();
+    let (shop, mounts) = Shop::open(&data, &options).await?;
+    banner::print(address, &options.data);
+    server.run(mounts, stop).await?;
+    shop.close().await.context("the data could not be closed in order; the next start will repair it")?;
+    telemetry.stop();
+    Ok(())
+}
+
+/// Nothing is deleted unless a person says so twice.
+fn confirm_reset(options: &Options) -> anyhow::Result<()> {
+    if options.yes {
+        return Ok(());
+    }
+    let data = options.data.display();
+    if !std::io::stdin().is_terminal() {
+        bail!("--reset would delete everything in {data}: say --yes as well where nobody can be asked");
+    }
+    print!("Delete everything in {data}? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        bail!("nothing was deleted");
+    }
+    Ok(())
+}
