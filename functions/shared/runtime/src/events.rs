@@ -155,3 +155,83 @@ fn after_prefix<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &[u8])| {
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?))
+        };
+        pairs.iter().filter_map(pair).collect()
+    }
+
+    #[test]
+    fn the_mode_is_told_by_the_headers() {
+        for (content_type, has_version, expected) in [
+            ("application/cloudevents+json", false, Mode::Structured),
+            ("Application/CloudEvents+JSON; charset=utf-8", true, Mode::Structured),
+            ("application/cloudevents-batch+json", false, Mode::Foreign),
+            ("application/cloudevents+jsonx", false, Mode::Foreign),
+            ("application/cloudevents", true, Mode::Foreign),
+            ("application/json", true, Mode::Binary),
+            ("application/json", false, Mode::None),
+            ("application/cloud", false, Mode::None),
+        ] {
+            let mut headers = headers(&[("content-type", content_type.as_bytes())]);
+            if has_version {
+                headers.insert(SPEC_VERSION, HeaderValue::from_static("1.0"));
+            }
+            assert_eq!(Mode::of(&headers), expected, "{content_type}");
+        }
+        assert_eq!(Mode::of(&HeaderMap::new()), Mode::None);
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_taken_out_of_its_string() {
+        let body = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t",
+            "datacontenttype":"text/plain","data":"a\nb"}"#;
+        let event = decode(Mode::Structured, &HeaderMap::new(), &Bytes::from(body)).expect("an event");
+        assert_eq!(event.data(), Some(&Data::String("a\nb".to_owned())));
+        assert_eq!(event.datacontenttype(), Some("text/plain"));
+    }
+
+    #[test]
+    fn extensions_reach_the_event() {
+        let body = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","traceparent":"00-1","n":5}"#;
+        let event = decode(Mode::Structured, &HeaderMap::new(), &Bytes::from(body)).expect("an event");
+        assert_eq!(extension(&event, "traceparent"), Some("00-1"));
+        assert_eq!(extension(&event, "n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_headers_and_no_body_make_it_panic(
+            values in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..12), 8),
+            body in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let names = ["ce-id", "ce-source", "ce-type", "ce-time", "ce-dataschema", "ce-x", "ce-", "content-type"];
+            let pairs: Vec<(&str, &[u8])> = names.into_iter().zip(values.iter().map(Vec::as_slice)).collect();
+            for version in ["1.0", "0.3", "x"] {
+                let mut headers = headers(&pairs);
+                headers.insert(SPEC_VERSION, HeaderValue::from_static(version));
+                let _ = decode(Mode::Binary, &headers, &Bytes::from(body.clone()));
+            }
+            let _ = decode(Mode::Structured, &HeaderMap::new(), &Bytes::from(body));
+        }
+
+        #[test]
+        fn any_value_of_any_attribute_is_taken_or_refused(
+            name in "(specversion|id|source|type|time|subject|dataschema|datacontenttype|data|data_base64|x)",
+            value in r#"(null|true|-?[0-9]{1,30}|"[ -!#-\[\]-~]{0,20}"|\[\]|\{"a":1\})"#,
+        ) {
+            let body = format!(
+                r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t","{name}":{value}}}"#
+            );
+            let _ = decode(Mode::Structured, &HeaderMap::new(), &Bytes::from(body));
+        }
+    }
+}

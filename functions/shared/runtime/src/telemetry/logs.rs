@@ -119,3 +119,58 @@ impl Visit for Members {
         self.put(field.name(), format!("{value:?}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(log: impl FnOnce()) -> Value {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(move || writer.clone()).event_format(JsonLines).finish();
+        tracing::subscriber::with_default(subscriber, log);
+        let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
+        assert_eq!(text.matches('\n').count(), 1, "one line: {text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    #[test]
+    fn a_line_is_a_json_object() {
+        let line =
+            logged(|| tracing::warn!(lag_ms = 7, is_late = true, cause = "a \"b\"\n", "too {}", "late"));
+        assert_eq!((&line["level"], &line["message"]), (&"WARN".into(), &"too late".into()));
+        assert_eq!((&line["lag_ms"], &line["is_late"]), (&7.into(), &true.into()));
+        assert_eq!(line["cause"], "a \"b\"\n");
+        assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+        assert!(line.get("trace_id").is_none());
+    }
+
+    #[test]
+    fn a_line_within_a_trace_names_it() {
+        let (trace, span) = (TraceId::from(0x4bf9_2f35_77b3_4da6), SpanId::from(0x00f0_67aa));
+        let span_context = SpanContext::new(trace, span, TraceFlags::SAMPLED, true, TraceState::NONE);
+        let _attached = Context::new().with_remote_span_context(span_context).attach();
+        let line = logged(|| tracing::info!("within"));
+        assert_eq!(line["trace_id"], trace.to_string());
+        assert_eq!(line["span_id"], span.to_string());
+    }
+}

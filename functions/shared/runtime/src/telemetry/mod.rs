@@ -24,7 +24,8 @@ pub(crate) use traces::{Traces, end_span};
 
 /// All traces, unless somebody says otherwise: who configures a collector wants to see something.
 const TRACE_RATIO: f64 = 1.0;
-const LOG_LEVEL: &str = "info";
+/// OpenTelemetry tells of each of its steps at `info`.
+const LOG_LEVEL: &str = "info,opentelemetry=warn";
 
 /// Logs, metrics and traces.
 #[derive(Debug, Clone, PartialEq, Args)]

@@ -100,7 +100,7 @@ async fn broken_events_are_refused_with_a_reason() {
     let bodies = [
         structured("t", ",\"data\":1,\"data_base64\":\"AA==\""),
         structured("t", ",\"time\":\"yesterday\""),
-        structured("t", ",\"data\":{").to_owned(),
+        structured("t", ",\"data\":{"),
         structured("", ""),
         "[]".to_owned(),
         String::new(),
