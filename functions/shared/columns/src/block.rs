@@ -67,8 +67,8 @@ impl Block {
         let batches = read_batches(&sections.take(BATCHES, PLAIN)?, sources.len(), rows)?;
         let mut column = |place: usize| {
             let names = Names::decode_listed(&sections.take(NAMES[place], LISTED)?)?;
-            let codes =
-                Packed::decode(sections.take(CODES[place], PACKED)?, rows, 0, names.len() as i64 - 1)?;
+            let codes = Packed::decode(sections.take(CODES[place], PACKED)?, rows)?
+                .checked(0, names.len() as i64 - 1)?;
             Ok((names, codes))
         };
         let [(n0, c0), (n1, c1), (n2, c2), (n3, c3)] = [column(0)?, column(1)?, column(2)?, column(3)?];
@@ -78,8 +78,9 @@ impl Block {
             batches,
             names: [n0, n1, n2, n3],
             codes: [c0, c1, c2, c3],
-            devices: Packed::decode(sections.take(DEVICES, PACKED)?, rows, 0, 2)?,
-            prices: Packed::decode(sections.take(PRICES, PACKED)?, rows, i32::MIN.into(), i32::MAX.into())?,
+            devices: Packed::decode(sections.take(DEVICES, PACKED)?, rows)?.checked(0, 2)?,
+            prices: Packed::decode(sections.take(PRICES, PACKED)?, rows)?
+                .checked(i32::MIN.into(), i32::MAX.into())?,
             owns: read_owns(&sections.take(OWNS, PLAIN)?, rows)?,
             encoded_bytes: bytes.len(),
             has_unknown: sections.any_left(),

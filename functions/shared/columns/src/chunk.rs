@@ -50,7 +50,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// A chunk from its stored bytes. Reads names and identities; columns are checked but not decoded.
+    /// A chunk from its stored bytes. Reads names and identities; of the columns no more than where they lie.
     pub fn decode(bytes: impl Into<Bytes>) -> Result<Self, Error> {
         let bytes = bytes.into();
         let mut sections = Sections::decode(&bytes, KIND)?;
@@ -64,16 +64,15 @@ impl Chunk {
         if rows > 0 && names.iter().any(|names| names.len() == 0) {
             return Err(Error::Damaged("rows without names"));
         }
-        let countries = names[3].len() as i64 - 1;
         Ok(Self {
             action,
             rows,
             totals,
             identities: Identities::decode(&sections.take(BATCHES, SHORT)?, &sections.take(OWNS, SORTED)?)?,
             keys: Keys::decode(sections.take(SORTED_KEYS, SORTED)?, rows)?,
-            countries: Packed::decode(sections.take(COUNTRIES, PACKED)?, rows, 0, countries)?,
-            devices: Packed::decode(sections.take(DEVICES, PACKED)?, rows, 0, 2)?,
-            prices: Packed::decode(sections.take(PRICES, PACKED)?, rows, i32::MIN.into(), i32::MAX.into())?,
+            countries: Packed::decode(sections.take(COUNTRIES, PACKED)?, rows)?,
+            devices: Packed::decode(sections.take(DEVICES, PACKED)?, rows)?,
+            prices: Packed::decode(sections.take(PRICES, PACKED)?, rows)?,
             names,
             encoded_bytes: bytes.len(),
             has_unknown: sections.any_left(),

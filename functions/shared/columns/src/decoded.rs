@@ -5,6 +5,7 @@ use std::ops::Range;
 use model::{Action, Device};
 
 use crate::filter::{BRAND, CATEGORY, COUNTRY, ORIGIN, Wanted};
+use crate::keys::RUN;
 use crate::names::Names;
 use crate::rule::Counted;
 use crate::{Chunk, Error, Filter, Identities, Row, Totals};
@@ -53,23 +54,33 @@ impl DecodedChunk {
         let (brands, categories) = (chunk.divisor(BRAND), chunk.divisor(CATEGORY));
         let mut largest = 0;
         chunk.keys.visit(&(0..u64::MAX), |_, keys| {
-            for key in keys {
+            let mut codes = [[0; RUN]; 3];
+            for (row, key) in keys.iter().enumerate() {
                 let (above, category) = categories.divide(*key);
                 let (origin, brand) = brands.divide(above);
                 largest = largest.max(origin);
-                [origin, brand, category]
-                    .iter()
-                    .zip(&mut columns)
-                    .for_each(|(code, column)| column.push(*code as u32));
+                codes[ORIGIN][row] = origin as u32;
+                codes[BRAND][row] = brand as u32;
+                codes[CATEGORY][row] = category as u32;
             }
+            codes
+                .iter()
+                .zip(&mut columns)
+                .for_each(|(codes, column)| column.extend(codes[..keys.len()].iter().copied()));
         });
         if rows > 0 && largest >= chunk.names[ORIGIN].len() as u64 {
             return Err(Error::Damaged("a key beyond the names"));
         }
+        let country_codes = chunk.countries.unpack(|code| code as u32);
+        let devices = chunk.devices.unpack(|code| Device::from_code(code as u8));
+        if country_codes.iter().any(|code| *code as usize >= chunk.names[COUNTRY].len())
+            || devices.contains(&None)
+        {
+            return Err(Error::Damaged("a code beyond the names"));
+        }
         let mut countries = Codes::with_capacity(chunk.names[COUNTRY].len(), rows);
-        (0..rows).for_each(|row| countries.push(chunk.countries.at(row) as u32));
-        let device =
-            |row| Device::from_code(chunk.devices.at(row) as u8).expect("decoding checked the devices");
+        countries.extend(country_codes.into_iter());
+        let prices = chunk.prices.clone().checked(i32::MIN.into(), i32::MAX.into())?;
         let [origins, brands, categories] = columns;
         let column = |place: usize, codes| NameColumn { names: chunk.names[place].clone(), codes };
         Ok(Self {
@@ -80,8 +91,8 @@ impl DecodedChunk {
             brand: column(BRAND, brands),
             category: column(CATEGORY, categories),
             country: column(COUNTRY, countries),
-            devices: (0..rows).map(device).collect(),
-            prices: (0..rows).map(|row| chunk.prices.at(row) as i32).collect(),
+            devices: devices.into_iter().flatten().collect(),
+            prices: prices.unpack(|price| price as i32),
         })
     }
 
@@ -234,12 +245,11 @@ impl Codes {
         }
     }
 
-    #[inline]
-    fn push(&mut self, code: u32) {
+    fn extend(&mut self, more: impl Iterator<Item = u32>) {
         match self {
-            Self::U8(codes) => codes.push(code as u8),
-            Self::U16(codes) => codes.push(code as u16),
-            Self::U32(codes) => codes.push(code),
+            Self::U8(codes) => codes.extend(more.map(|code| code as u8)),
+            Self::U16(codes) => codes.extend(more.map(|code| code as u16)),
+            Self::U32(codes) => codes.extend(more),
         }
     }
 

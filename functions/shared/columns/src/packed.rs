@@ -13,6 +13,7 @@ const STRETCH: usize = 1024;
 /// A column as it is stored, read at any row without decoding the others.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed {
+    rows: usize,
     stretches: Vec<Stretch>,
     bytes: Bytes,
 }
@@ -25,16 +26,16 @@ struct Stretch {
 }
 
 impl Packed {
-    /// Reads a column of that many rows. Its numbers are `least..=most`, all of them.
-    pub(crate) fn decode(bytes: Bytes, rows: usize, least: i64, most: i64) -> Result<Self, Error> {
+    /// Reads a column of that many rows, but not its numbers: they are i32s or their like, and may be any such.
+    pub(crate) fn decode(bytes: Bytes, rows: usize) -> Result<Self, Error> {
         let mut reader = Reader::new(&bytes);
         let mut stretches = vec![];
         for _ in 0..rows.div_ceil(STRETCH) {
-            let (least_here, width) = (reader.signed()?, u32::from(reader.byte()?));
-            if least_here < least || least_here > most || width > u32::BITS {
+            let (least, width) = (reader.signed()?, u32::from(reader.byte()?));
+            if i32::try_from(least).is_err() || width > u32::BITS {
                 return Err(Error::Damaged("a column's numbers"));
             }
-            stretches.push(Stretch { least: least_here, start: 0, width });
+            stretches.push(Stretch { least, start: 0, width });
         }
         let mut start = bytes.len() - reader.left();
         let mut left = rows;
@@ -46,9 +47,28 @@ impl Packed {
             left = left.saturating_sub(STRETCH);
         }
         reader.end()?;
-        let column = Self { stretches, bytes };
-        column.check(rows, most)?;
-        Ok(column)
+        Ok(Self { rows, stretches, bytes })
+    }
+
+    /// The same column, if all its numbers are in `least..=most`.
+    pub(crate) fn checked(self, least: i64, most: i64) -> Result<Self, Error> {
+        if self.in_doubt(least, most)
+            && !self.unpack(|number| number).iter().all(|n| (least..=most).contains(n))
+        {
+            return Err(Error::Damaged("a column's numbers"));
+        }
+        Ok(self)
+    }
+
+    /// All numbers, converted.
+    pub(crate) fn unpack<T>(&self, convert: impl Fn(i64) -> T) -> Vec<T> {
+        let mut all = Vec::with_capacity(self.rows);
+        for &Stretch { least, start, width } in &self.stretches {
+            let bytes = &self.bytes[start..];
+            let rows = STRETCH.min(self.rows - all.len());
+            all.extend((0..rows).map(|row| convert(least + at(bytes, width, row).cast_signed())));
+        }
+        all
     }
 
     /// The number of a row.
@@ -58,16 +78,11 @@ impl Packed {
         stretch.least + at(&self.bytes[stretch.start..], stretch.width, row % STRETCH).cast_signed()
     }
 
-    /// Only a stretch whose bits can say more than `most` has to be looked through.
-    fn check(&self, rows: usize, most: i64) -> Result<(), Error> {
-        for (index, stretch) in self.stretches.iter().enumerate() {
-            let first = index * STRETCH;
-            let in_doubt = stretch.least + ((1_i64 << stretch.width) - 1) > most;
-            if in_doubt && (first..rows.min(first + STRETCH)).any(|row| self.at(row) > most) {
-                return Err(Error::Damaged("a column's numbers"));
-            }
-        }
-        Ok(())
+    /// Whether the stretches' heads alone do not say that all numbers are in `least..=most`.
+    fn in_doubt(&self, least: i64, most: i64) -> bool {
+        let is_doubtful =
+            |stretch: &Stretch| stretch.least < least || stretch.least + ((1 << stretch.width) - 1) > most;
+        self.stretches.iter().any(is_doubtful)
     }
 }
 
@@ -104,23 +119,25 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_come_back(numbers in prop::collection::vec(any::<i32>(), 0..3000), drop in 0u32..32) {
-            let numbers: Vec<i64> = numbers.iter().map(|number| i64::from(number >> drop)).collect();
+            let numbers: Vec<i64> = numbers.iter().map(|number| i64::from(*number >> drop)).collect();
             let mut out = vec![];
             write(&mut out, numbers.iter().copied());
-            let (least, most) = (i64::from(i32::MIN), i64::from(i32::MAX));
-            let column = Packed::decode(out.clone().into(), numbers.len(), least, most)?;
+            let column = Packed::decode(out.into(), numbers.len())?;
+            prop_assert_eq!(column.unpack(|number| number), numbers.clone());
             for (row, number) in numbers.iter().enumerate() {
                 prop_assert_eq!(column.at(row), *number);
             }
-            let top = numbers.iter().copied().max().unwrap_or(0);
-            prop_assert!(Packed::decode(out.clone().into(), numbers.len(), least, top).is_ok());
-            prop_assert_eq!(Packed::decode(out.into(), numbers.len(), least, top - 1).is_err(), !numbers.is_empty());
+            let (least, most) = numbers.iter().fold((0, 0), |(least, most), n| (*n.min(&least), *n.max(&most)));
+            prop_assert!(column.clone().checked(least, most).is_ok());
+            prop_assert_eq!(column.clone().checked(least, most - 1).is_err(), numbers.contains(&most));
+            prop_assert_eq!(column.checked(least + 1, most).is_err(), numbers.contains(&least));
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(0u8..40, 0..60), rows in 0usize..2000) {
-            if let Ok(column) = Packed::decode(bytes.into(), rows, 0, 9) {
-                prop_assert!((0..rows).all(|row| (0..=9).contains(&column.at(row))));
+            if let Ok(column) = Packed::decode(bytes.into(), rows) {
+                let fits = (0..rows).all(|row| (0..=9).contains(&column.at(row)));
+                prop_assert_eq!(column.checked(0, 9).is_ok(), fits);
             }
         }
     }
