@@ -207,7 +207,7 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Failure {
     let missing = reason.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
     match (missing, failed.path().to_string()) {
         (Some((field, _)), _) => Failure::malformed(field.to_owned(), "is missing"),
-        (None, path) if path == "." => Failure::malformed("body", reason),
+        (None, path) if path.starts_with(['.', '?', '[']) => Failure::malformed("body", reason),
         (None, path) => Failure::malformed(path, reason),
     }
 }
@@ -250,5 +250,212 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Keeping<T> {
             count += 1;
         }
         Ok(Items { kept, count })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudevents::{EventBuilder, EventBuilderV10};
+    use function::{Refusal, Request};
+    use http::{HeaderMap, Method};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request(route: &'static str, body: &str) -> Call {
+        Call::Http(Request {
+            method: Method::POST,
+            route,
+            segment: String::new(),
+            query: String::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        })
+    }
+
+    fn check(route: &'static str, body: &str, expected: &Question<'_>) {
+        let call = request(route, body);
+        let text = text(&call);
+        assert_eq!(Question::decode(&call, &text).unwrap(), *expected, "{body}");
+    }
+
+    fn refusal(call: &Call) -> (Refused, String) {
+        match Question::decode(call, &text(call)) {
+            Err(Failure::Refused(Refusal { kind, field, .. })) => {
+                (kind, field.unwrap_or_default().into_owned())
+            }
+            other => panic!("{call:?}: {other:?}"),
+        }
+    }
+
+    fn refused(route: &'static str, body: &str, kind: Refused, field: &str) {
+        assert_eq!(refusal(&request(route, body)), (kind, field.to_owned()), "{route} {body:.200}");
+    }
+
+    #[test]
+    fn takes_the_three_questions_of_the_contract() {
+        let collection = Collection::BRAND;
+        check(
+            "/get_id",
+            r#"{"collection_name": "brand", "element": "Nike", "create_missing": true}"#,
+            &Question::Id { collection: collection.clone(), element: "Nike".into(), create_missing: true },
+        );
+        check(
+            "/get_ids",
+            r#"{"collection_name": "brand", "elements": ["Nike", "", "\u0142\u0000"], "create_missing": false}"#,
+            &Question::Ids {
+                collection: collection.clone(),
+                elements: vec!["Nike".into(), "".into(), "ł\0".into()],
+                create_missing: false,
+            },
+        );
+        check(
+            "/get_elements",
+            r#"{"ids": [1, 7, 0, -1, -0, 16777216, 16777217, 123456789012345678901234567890], "more": [], "collection_name": "brand"}"#,
+            &Question::Elements {
+                collection,
+                ids: [1, 7, 0, 0, 0, 16_777_216, 0, 0].map(NameNumber::new).into(),
+            },
+        );
+        check(
+            "/get_ids",
+            r#"{"collection_name": "", "elements": [], "create_missing": true}"#,
+            &Question::Ids { collection: Collection::new(""), elements: vec![], create_missing: true },
+        );
+    }
+
+    #[test]
+    fn an_event_asks_by_its_type() {
+        let data = r#"{"collection_name":"brand","ids":[1]}"#;
+        let event = |ty: &str| {
+            let event = EventBuilderV10::new().id("1").source("/x").ty(ty);
+            Call::Event(Box::new(event.data("application/json", data.as_bytes().to_vec()).build().unwrap()))
+        };
+        let [get_id, _, get_elements] = ASKED;
+        let call = event(get_elements);
+        assert!(matches!(Question::decode(&call, &text(&call)), Ok(Question::Elements { .. })));
+        assert_eq!(refusal(&event(get_id)), (Refused::Malformed, "element".to_owned()));
+        assert_eq!(refusal(&event("com.other")), (Refused::Unsupported, "type".to_owned()));
+    }
+
+    #[test]
+    fn names_the_field_at_fault() {
+        const OK: &str = r#"{"collection_name":"brand","element":"Nike","create_missing":true}"#;
+        for (from, to, field) in [
+            (r#""collection_name":"brand","#, "", "collection_name"),
+            (r#","create_missing":true"#, "", "create_missing"),
+            (r#""element":"Nike","#, "", "element"),
+            ("\"brand\"", "7", "collection_name"),
+            ("\"Nike\"", "null", "element"),
+            ("\"Nike\"", r#""\ud800""#, "element"),
+            ("true", "1", "create_missing"),
+            ("true", "\"true\"", "create_missing"),
+            ("{", "", "body"),
+            ("{", "{{", "body"),
+            ("}", "}}", "body"),
+            (OK, "", "body"),
+            (OK, "[]", "body"),
+            (OK, "null", "body"),
+            ("\"brand\",", r#""brand","element":"Nike","#, "body"),
+        ] {
+            assert!(OK.contains(from), "{from}");
+            refused("/get_id", &OK.replacen(from, to, 1), Refused::Malformed, field);
+        }
+        for (elements, field) in [
+            (r#"["a",1]"#, "elements[1]"),
+            (r#""a""#, "elements"),
+            ("[null]", "elements[0]"),
+            ("{}", "elements"),
+        ] {
+            let body = format!(r#"{{"collection_name":"b","elements":{elements},"create_missing":true}}"#);
+            refused("/get_ids", &body, Refused::Malformed, field);
+        }
+        for (ids, field) in [
+            ("[1,1.0]", "ids[1]"),
+            ("[1e3]", "ids[0]"),
+            (r#"["1"]"#, "ids[0]"),
+            ("[null]", "ids[0]"),
+            ("[[]]", "ids[0]"),
+            ("[true]", "ids[0]"),
+            ("1", "ids"),
+        ] {
+            refused(
+                "/get_elements",
+                &format!(r#"{{"collection_name":"b","ids":{ids}}}"#),
+                Refused::Malformed,
+                field,
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_too_much() {
+        let longest = "x".repeat(MAX_ELEMENT_BYTES);
+        let body = |element: &str, collection: &str| {
+            format!(r#"{{"collection_name":"{collection}","element":"{element}","create_missing":true}}"#)
+        };
+        let call = request("/get_id", &body(&longest, &longest));
+        assert!(Question::decode(&call, &text(&call)).is_ok());
+        refused("/get_id", &body(&format!("{longest}x"), "b"), Refused::TooLarge, "element");
+        refused("/get_id", &body("e", &format!("{longest}x")), Refused::TooLarge, "collection_name");
+        // The limit is on what a text says, and not on how it is written.
+        let escaped = r"\u0078".repeat(MAX_ELEMENT_BYTES);
+        let call = request("/get_id", &body(&escaped, "b"));
+        assert!(Question::decode(&call, &text(&call)).is_ok());
+
+        let many = |item: &str, count: usize| vec![item; count].join(",");
+        let ids = |count| format!(r#"{{"collection_name":"b","ids":[{}]}}"#, many("1", count));
+        let call = request("/get_elements", &ids(MAX_PER_CALL));
+        assert!(Question::decode(&call, &text(&call)).is_ok());
+        refused("/get_elements", &ids(MAX_PER_CALL + 1), Refused::TooLarge, "ids");
+        let elements =
+            |list: &str| format!(r#"{{"collection_name":"b","elements":[{list}],"create_missing":true}}"#);
+        refused("/get_ids", &elements(&many("\"\"", MAX_PER_CALL + 1)), Refused::TooLarge, "elements");
+        refused("/get_ids", &elements(&format!(r#""a","{longest}x""#)), Refused::TooLarge, "elements[1]");
+        let largest = elements(&many(&format!("\"{longest}\""), MAX_PER_CALL));
+        assert!(largest.len() <= MAX_BODY_BYTES, "the largest call fits into a body");
+    }
+
+    #[test]
+    fn survives_hostile_texts() {
+        refused("/get_id", &"[".repeat(100_000), Refused::Malformed, "body");
+        refused(
+            "/get_ids",
+            &format!(r#"{{"elements":{}"#, "[".repeat(100_000)),
+            Refused::Malformed,
+            "elements[0]",
+        );
+        let call = Call::Http(Request {
+            body: Bytes::from_static(b"\xff\xfe"),
+            ..match request("/get_id", "") {
+                Call::Http(request) => request,
+                Call::Event(_) => unreachable!("a request was made"),
+            }
+        });
+        assert_eq!(refusal(&call).0, Refused::Malformed);
+    }
+
+    #[test]
+    fn answers_as_the_contract_says() {
+        for (answer, expected, expected_type) in [
+            (Answer::Id(1), r#"{"id":1}"#, "com.allezon.id-service.id"),
+            (Answer::Ids(vec![Some(1), None]), r#"{"ids":[1,null]}"#, "com.allezon.id-service.ids"),
+            (
+                Answer::Elements(vec![Some("N\"ł".into()), None]),
+                r#"{"elements":["N\"ł",null]}"#,
+                "com.allezon.id-service.elements",
+            ),
+        ] {
+            let Reply::Answer { json, event_type } = answer.encode() else { panic!("no answer") };
+            assert_eq!((&*json, event_type), (expected.as_bytes(), expected_type));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(index in 0_usize..3, text in any::<Vec<u8>>()) {
+            let call = request(ROUTES[index].path, "");
+            let _ = Question::decode(&call, &text);
+        }
     }
 }

@@ -100,3 +100,106 @@ fn failure(error: Error) -> Failure {
         error => Failure::not_now(&error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use cloudevents::{EventBuilder, EventBuilderV10};
+    use function::{Refusal, Request};
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::name_log::{Plain, empty};
+
+    type Service = IdService<NameLog<Arc<Plain>>>;
+
+    async fn service() -> Service {
+        IdService::new(NameLog::open(empty()).await.expect("the log is sound"))
+    }
+
+    async fn post(service: &Service, route: &'static str, body: &str) -> Result<Reply, Failure> {
+        let call = Call::Http(Request {
+            method: Method::POST,
+            route,
+            segment: String::new(),
+            query: String::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        });
+        service.call(call).await
+    }
+
+    async fn check(service: &Service, route: &'static str, body: &str, expected: &str) {
+        match post(service, route, body).await {
+            Ok(Reply::Answer { json, .. }) => assert_eq!(json, expected, "{body}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_the_examples_of_the_contract() {
+        let service = service().await;
+        let nike = r#"{"collection_name": "brand", "element": "Nike", "create_missing": true}"#;
+        check(&service, "/get_id", nike, r#"{"id":1}"#).await;
+        let both = r#"{"collection_name": "brand", "elements": ["Nike", "Puma"], "create_missing": true}"#;
+        check(&service, "/get_ids", both, r#"{"ids":[1,2]}"#).await;
+        let two = r#"{"collection_name": "brand", "ids": [1, 7]}"#;
+        check(&service, "/get_elements", two, r#"{"elements":["Nike",null]}"#).await;
+    }
+
+    #[tokio::test]
+    async fn knows_what_is_unknown() {
+        let service = service().await;
+        let unknown = r#"{"collection_name": "brand", "element": "Nike", "create_missing": false}"#;
+        match post(&service, "/get_id", unknown).await {
+            Err(Failure::Refused(Refusal { kind, field, .. })) => {
+                assert_eq!((kind, field.as_deref()), (Refused::Unknown, Some("element")));
+            }
+            other => panic!("{other:?}"),
+        }
+        let some = r#"{"collection_name": "brand", "elements": ["", "a", ""], "create_missing": true}"#;
+        check(&service, "/get_ids", some, r#"{"ids":[1,2,1]}"#).await;
+        let others = r#"{"collection_name": "brand", "elements": ["b", "a"], "create_missing": false}"#;
+        check(&service, "/get_ids", others, r#"{"ids":[null,2]}"#).await;
+        let ids = r#"{"collection_name": "brand", "ids": [0, 2, -1, 99999999999, 1, 3]}"#;
+        check(&service, "/get_elements", ids, r#"{"elements":[null,"a",null,null,"",null]}"#).await;
+        check(
+            &service,
+            "/get_ids",
+            r#"{"collection_name": "x", "elements": [], "create_missing": true}"#,
+            r#"{"ids":[]}"#,
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn answers_events_with_events() {
+        let service = service().await;
+        let data = br#"{"collection_name":"brand","element":"Nike","create_missing":true}"#;
+        let event = EventBuilderV10::new().id("1").source("/x").ty(event::ASKED[0]);
+        let event = event.data("application/json", data.to_vec()).build().unwrap();
+        for _ in 0..2 {
+            let reply = service.call(Call::Event(Box::new(event.clone()))).await.unwrap();
+            let expected =
+                Reply::Answer { json: r#"{"id":1}"#.into(), event_type: "com.allezon.id-service.id" };
+            assert_eq!(reply, expected, "also when it is delivered again");
+        }
+    }
+
+    #[test]
+    fn each_error_is_told_by_what_the_caller_can_do() {
+        assert!(matches!(
+            failure(Error::Full("brand".into())),
+            Failure::Refused(Refusal { kind: Refused::Full, .. })
+        ));
+        for error in [
+            Error::Newer("x".into()),
+            Error::Damaged("x".into()),
+            Error::Unavailable { reason: "x".into(), cause: None },
+        ] {
+            assert!(matches!(failure(error), Failure::Unavailable { .. }));
+        }
+    }
+}

@@ -8,6 +8,12 @@ mod follower;
 mod queue;
 mod record;
 mod tables;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod troubled;
+
+use std::collections::{BTreeMap, HashSet};
 
 use event_log::EventLog;
 use model::{Collection, NameNumber};
@@ -15,12 +21,14 @@ use store::{Error, Names};
 use tokio::sync::Mutex;
 
 use follower::Follower;
-use queue::{Flight, Queue};
+use queue::{Flight, Missing, Queue};
 use record::SeenNames;
 use tables::{Limits, is_legal};
 
 pub use record::EVENT_TYPE;
 pub use tables::MAX_COLLECTION_BYTES;
+#[cfg(test)]
+pub(crate) use troubled::{Plain, empty};
 
 /// The names of one log, which holds nothing else and is never trimmed or compacted. Any number of instances may stand on
 /// the same log at once.
@@ -77,7 +85,7 @@ impl<L: EventLog> NameLog<L> {
         if self.follower.tables().is_full(collection) {
             return Err(Error::Full(collection.to_string()));
         }
-        let flight = self.queue.join(SeenNames { collection: collection.clone(), names: missing });
+        let flight = self.queue.join(Missing { collection: collection.clone(), names: missing });
         let mut failed = self.runway.lock().await;
         let Known { numbers, missing } = self.known(collection, names);
         if missing.is_empty() {
@@ -89,7 +97,7 @@ impl<L: EventLog> NameLog<L> {
         }
         // Our own are among those that wait, unless there was no room, or a flight was given up before it landed.
         let (flight, mut wanted) = self.queue.depart();
-        wanted.push(SeenNames { collection: collection.clone(), names: missing });
+        wanted.push(Missing { collection: collection.clone(), names: missing });
         let landed = self.fly(wanted).await;
         *failed = landed.as_ref().err().map(|error| (flight, again(error)));
         landed?;
@@ -97,16 +105,32 @@ impl<L: EventLog> NameLog<L> {
         if missing.is_empty() { Ok(numbers) } else { Err(Error::Full(collection.to_string())) }
     }
 
-    async fn fly(&self, mut wanted: Vec<SeenNames>) -> Result<(), Error> {
+    async fn fly(&self, wanted: Vec<Missing>) -> Result<(), Error> {
         // Other instances may have appended them by now, and the log keeps every record for ever.
         self.follower.catch_up().await?;
-        {
-            let tables = self.follower.tables();
-            for SeenNames { collection, names } in &mut wanted {
-                names.retain(|name| !tables.is_full(collection) && tables.number(collection, name).is_none());
+        let records = self.records(wanted);
+        self.follower.append(records).await
+    }
+
+    /// The records that are to be appended, by collection: each name once, in the order of asking, and none that has a
+    /// number.
+    fn records(&self, wanted: Vec<Missing>) -> Vec<Vec<SeenNames>> {
+        let tables = self.follower.tables();
+        let mut collections: BTreeMap<Collection, (HashSet<String>, Vec<String>)> = BTreeMap::new();
+        for Missing { collection, names } in wanted {
+            if tables.is_full(&collection) {
+                continue;
             }
+            let unknown = names.into_iter().filter(|name| tables.number(&collection, name).is_none());
+            let unknown: Vec<String> = unknown.collect();
+            let (gathered, order) = collections.entry(collection).or_default();
+            order.extend(unknown.into_iter().filter(|name| gathered.insert(name.clone())));
         }
-        self.follower.append(record::pack(&wanted)).await
+        let records = |(collection, (_, names))| {
+            let known = tables.count(&collection);
+            record::split(&collection, known, names)
+        };
+        collections.into_iter().map(records).collect()
     }
 }
 

@@ -68,8 +68,9 @@ impl<L: EventLog> Follower<L> {
                 .build(),
         };
         let bounds = follower.log.bounds().await.map_err(|error| unavailable("bounds", error))?;
-        if bounds.oldest > Position::default() {
-            return Err(follower.conflict(format!("it begins at {}", bounds.oldest.0)));
+        // Behind the newest event, and there is none: there was one.
+        if bounds.oldest == bounds.end && bounds.end > Position::default() {
+            return Err(follower.conflict(&format!("nothing is left of it before {}", bounds.end.0)));
         }
         follower.follow(bounds.end).await?;
         Ok(follower)
@@ -91,28 +92,35 @@ impl<L: EventLog> Follower<L> {
         let bounds = self.log.bounds().await.map_err(|error| unavailable("bounds", error))?;
         if bounds.end < read_to {
             let (end, read_to) = (bounds.end.0, read_to.0);
-            return Err(self.conflict(format!("it ends at {end} and was read to {read_to}")));
+            return Err(self.conflict(&format!("it ends at {end} and was read to {read_to}")));
         }
         self.follow(bounds.end).await
     }
 
-    /// Appends records, and reads on until they are in the tables.
-    pub(crate) async fn append(&self, records: Vec<SeenNames>) -> Result<(), Error> {
+    /// Appends records, and reads on until they are in the tables. Those of one collection go one after the other, so
+    /// that the numbers of a call grow in the order asked.
+    pub(crate) async fn append(&self, collections: Vec<Vec<SeenNames>>) -> Result<(), Error> {
         let read_to = self.read_to();
-        let appends = records.into_iter().map(|record| self.log.append(record.to_event()));
-        let positions: Vec<Position> = stream::iter(appends)
-            .buffered(CONCURRENT_APPENDS)
-            .try_collect()
-            .await
-            .map_err(|error| unavailable("append", error))?;
+        let appends = collections.into_iter().map(|records| self.append_in_order(records));
+        let appends = stream::iter(appends).buffer_unordered(CONCURRENT_APPENDS);
+        let positions: Vec<Position> = appends.try_concat().await?;
         if let Some(early) = positions.iter().find(|position| **position < read_to) {
             let (early, read_to) = (early.0, read_to.0);
-            return Err(self.conflict(format!("it was read to {read_to} and appends at {early}")));
+            return Err(self.conflict(&format!("it was read to {read_to} and appends at {early}")));
         }
         match positions.into_iter().max() {
             Some(last) => self.follow(Position(last.0 + 1)).await,
             None => Ok(()),
         }
+    }
+
+    async fn append_in_order(&self, records: Vec<SeenNames>) -> Result<Vec<Position>, Error> {
+        let mut positions = Vec::with_capacity(records.len());
+        for record in records {
+            let appended = self.log.append(record.to_event()).await;
+            positions.push(appended.map_err(|error| unavailable("append", error))?);
+        }
+        Ok(positions)
     }
 
     fn read_to(&self) -> Position {
@@ -129,6 +137,7 @@ impl<L: EventLog> Follower<L> {
         loop {
             self.apply(&mut place, &recorded)?;
             if place.next >= until {
+                self.doubted.store(false, Ordering::Relaxed);
                 return Ok(());
             }
             recorded = self.read(place.next).await?;
@@ -144,7 +153,6 @@ impl<L: EventLog> Follower<L> {
     /// Reads on from the last known record, which must still be there, and gives what is behind it.
     async fn read_again(&self, place: &Place) -> Result<Vec<Recorded>, Error> {
         let Some((position, checksum)) = &place.last else {
-            self.doubted.store(false, Ordering::Relaxed);
             return Ok(Vec::new());
         };
         let mut recorded = self.read(*position).await?;
@@ -153,9 +161,8 @@ impl<L: EventLog> Follower<L> {
                 && SeenNames::from_event(&first.event).is_ok_and(|seen| seen.checksum() == *checksum)
         };
         if !recorded.first().is_some_and(is_known) {
-            return Err(self.conflict(format!("at {} is another record than before", position.0)));
+            return Err(self.conflict(&format!("at {} is another record than before", position.0)));
         }
-        self.doubted.store(false, Ordering::Relaxed);
         recorded.remove(0);
         Ok(recorded)
     }
@@ -170,6 +177,13 @@ impl<L: EventLog> Follower<L> {
             let seen = SeenNames::from_event(&record.event).inspect_err(|error| {
                 tracing::error!(position = record.position.0, %error, "cannot read the log of names any further");
             })?;
+            let count = self.tables().count(&seen.collection);
+            if seen.known > count {
+                let (at, known) = (record.position.0, seen.known);
+                return Err(
+                    self.conflict(&format!("at {at} it had {known} names of a collection, not {count}"))
+                );
+            }
             let checksum = seen.checksum();
             self.number(place, seen);
             place.last = Some((record.position, checksum));
@@ -193,7 +207,7 @@ impl<L: EventLog> Follower<L> {
     }
 
     /// The numbers in memory may be others than the log's: nothing is answered until the log is right again.
-    fn conflict(&self, what: String) -> Error {
+    fn conflict(&self, what: &str) -> Error {
         if !self.doubted.swap(true, Ordering::Relaxed) {
             self.conflicts.add(1, &[]);
             tracing::error!(

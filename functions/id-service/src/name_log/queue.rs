@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use crate::name_log::record::SeenNames;
+use model::Collection;
 
 /// The most bytes of names that wait. Those of an asker who went away stay until the next flight, so there must be an
 /// end to them; three of the largest calls fit. An asker who finds no room takes its own names along.
@@ -14,6 +14,15 @@ const NAME_BYTES: usize = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Flight(u64);
 
+/// Names that somebody misses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Their collection.
+    pub(crate) collection: Collection,
+    /// The names.
+    pub(crate) names: Vec<String>,
+}
+
 /// The names that wait for the next flight.
 #[derive(Debug, Default)]
 pub(crate) struct Queue(Mutex<Waiting>);
@@ -22,24 +31,24 @@ pub(crate) struct Queue(Mutex<Waiting>);
 struct Waiting {
     flight: Flight,
     bytes: usize,
-    names: Vec<SeenNames>,
+    names: Vec<Missing>,
 }
 
 impl Queue {
     /// Puts names into the next flight, and says which one that is; `None` if there is no room.
-    pub(crate) fn join(&self, seen: SeenNames) -> Option<Flight> {
-        let bytes: usize = seen.names.iter().map(|name| name.len() + NAME_BYTES).sum();
+    pub(crate) fn join(&self, missing: Missing) -> Option<Flight> {
+        let bytes: usize = missing.names.iter().map(|name| name.len() + NAME_BYTES).sum();
         let mut waiting = self.lock();
         if waiting.bytes + bytes > MAX_WAITING_BYTES {
             return None;
         }
         waiting.bytes += bytes;
-        waiting.names.push(seen);
+        waiting.names.push(missing);
         Some(waiting.flight)
     }
 
     /// Takes all that wait, for a flight of this number.
-    pub(crate) fn depart(&self) -> (Flight, Vec<SeenNames>) {
+    pub(crate) fn depart(&self) -> (Flight, Vec<Missing>) {
         let mut waiting = self.lock();
         let flight = waiting.flight;
         let next = Waiting { flight: Flight(flight.0 + 1), ..Waiting::default() };
@@ -53,31 +62,29 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use model::Collection;
-
     use super::*;
 
-    fn seen(name: String) -> SeenNames {
-        SeenNames { collection: Collection::BRAND, names: vec![name] }
+    fn missing(name: String) -> Missing {
+        Missing { collection: Collection::BRAND, names: vec![name] }
     }
 
     #[test]
     fn names_fly_with_those_that_wait() {
         let queue = Queue::default();
-        let first = queue.join(seen("a".into()));
-        assert_eq!(queue.join(seen("b".into())), first);
+        let first = queue.join(missing("a".into()));
+        assert_eq!(queue.join(missing("b".into())), first);
         let (flight, names) = queue.depart();
-        assert_eq!((Some(flight), names), (first, vec![seen("a".into()), seen("b".into())]));
-        assert_ne!(queue.join(seen("c".into())), first);
-        assert_eq!(queue.depart().1, [seen("c".into())]);
+        assert_eq!((Some(flight), names), (first, vec![missing("a".into()), missing("b".into())]));
+        assert_ne!(queue.join(missing("c".into())), first);
+        assert_eq!(queue.depart().1, [missing("c".into())]);
     }
 
     #[test]
     fn there_is_an_end_to_it() {
         let queue = Queue::default();
-        assert!(queue.join(seen("x".repeat(MAX_WAITING_BYTES - NAME_BYTES))).is_some());
-        assert_eq!(queue.join(seen(String::new())), None);
+        assert!(queue.join(missing("x".repeat(MAX_WAITING_BYTES - NAME_BYTES))).is_some());
+        assert_eq!(queue.join(missing(String::new())), None);
         queue.depart();
-        assert!(queue.join(seen(String::new())).is_some());
+        assert!(queue.join(missing(String::new())).is_some());
     }
 }

@@ -1,7 +1,6 @@
 //! The record of names on the log: version 1 is final, since numbers follow from it for ever.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
 
 use cloudevents::{AttributesReader, Event, EventBuilder, EventBuilderV10};
 use model::Collection;
@@ -13,20 +12,20 @@ use store::Error;
 pub const EVENT_TYPE: &str = "com.allezon.names.seen";
 /// The version that is written.
 const VERSION: u64 = 1;
-/// Where these events say they come from. Any instance: the same names make the same event, whoever writes it.
+/// Where these events say they come from, whichever instance it is: their ids say what is in them.
 const SOURCE: &str = "/id-service";
-/// The most bytes of names in one event, written as JSON at its worst. With what is around them it stays below the
-/// 1,048,588 bytes that Kafka takes by default.
+/// The most bytes of names in one event, as JSON. With what is around them it stays below the 1,048,588 bytes that Kafka
+/// takes by default.
 const MAX_JSON_BYTES: usize = 768 * 1024;
-/// JSON at its worst writes six bytes for one, as `\u0000`, and puts two quotes and a comma around a name.
-const WORST_ESCAPE: usize = 6;
-const AROUND_A_NAME: usize = 3;
 
 /// Names that somebody wants numbers for. On the log it is an occurrence of each of them, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeenNames {
     /// Their collection.
     pub(crate) collection: Collection,
+    /// How many names of the collection the writer had read from the log. Who has read as far and knows fewer reads
+    /// another log, or one whose beginning is gone.
+    pub(crate) known: usize,
     /// The names.
     pub(crate) names: Vec<String>,
 }
@@ -35,6 +34,7 @@ pub(crate) struct SeenNames {
 struct Written<'a> {
     version: u64,
     collection: &'a str,
+    known: usize,
     names: &'a [String],
     checksum: String,
 }
@@ -44,6 +44,7 @@ struct Read<'a> {
     version: u64,
     #[serde(borrow)]
     collection: Cow<'a, str>,
+    known: usize,
     names: Vec<String>,
     #[serde(borrow)]
     checksum: Cow<'a, str>,
@@ -54,28 +55,18 @@ struct VersionOnly {
     version: u64,
 }
 
-/// The events' worth of these names: each once for its collection, in the order asked.
-pub(crate) fn pack(wanted: &[SeenNames]) -> Vec<SeenNames> {
-    let mut collections: BTreeMap<&Collection, (HashSet<&str>, Vec<&str>)> = BTreeMap::new();
-    for seen in wanted {
-        let (known, names) = collections.entry(&seen.collection).or_default();
-        names.extend(seen.names.iter().map(String::as_str).filter(|name| known.insert(name)));
-    }
-    collections.into_iter().flat_map(|(collection, (_, names))| split(collection, &names)).collect()
-}
-
-fn split(collection: &Collection, names: &[&str]) -> Vec<SeenNames> {
+/// Names in as few records as a log takes, in their order.
+pub(crate) fn split(collection: &Collection, known: usize, names: Vec<String>) -> Vec<SeenNames> {
     let mut records: Vec<SeenNames> = Vec::new();
     let mut room = 0;
     for name in names {
-        let bytes = name.len() * WORST_ESCAPE + AROUND_A_NAME;
+        let bytes = json_bytes(&name);
         if bytes > room || records.is_empty() {
-            records.push(SeenNames { collection: collection.clone(), names: Vec::new() });
+            records.push(SeenNames { collection: collection.clone(), known, names: Vec::new() });
             room = MAX_JSON_BYTES;
         }
         room = room.saturating_sub(bytes);
-        let record = records.last_mut().expect("one was pushed before the first name");
-        record.names.push((*name).to_owned());
+        records.last_mut().expect("one was pushed before the first name").names.push(name);
     }
     records
 }
@@ -102,11 +93,11 @@ impl SeenNames {
         Self::from_json(&data_bytes(event))
     }
 
-    /// BLAKE3 over version, collection and names, each with its length: 128 bits as hexadecimal digits. It is over what
-    /// the record says and not over its text, so that a hop that writes the JSON again does no harm.
+    /// BLAKE3 over version, `known`, and collection and names, each with its length: 128 bits as hexadecimal digits. It is
+    /// over what the record says and not over its text, so that a hop that writes the JSON again does no harm.
     pub(crate) fn checksum(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&VERSION.to_be_bytes());
+        hasher.update(&VERSION.to_be_bytes()).update(&(self.known as u64).to_be_bytes());
         for text in std::iter::once(self.collection.as_str()).chain(self.names.iter().map(String::as_str)) {
             hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
         }
@@ -116,8 +107,9 @@ impl SeenNames {
     }
 
     fn to_json(&self, checksum: String) -> Vec<u8> {
+        let Self { collection, known, names } = self;
         let written =
-            Written { version: VERSION, collection: self.collection.as_str(), names: &self.names, checksum };
+            Written { version: VERSION, collection: collection.as_str(), known: *known, names, checksum };
         serde_json::to_vec(&written).expect("strings and a number are JSON")
     }
 
@@ -126,12 +118,20 @@ impl SeenNames {
         if read.version > VERSION {
             return Err(newer(read.version));
         }
-        let seen = Self { collection: Collection::new(read.collection), names: read.names };
+        let seen =
+            Self { collection: Collection::new(read.collection), known: read.known, names: read.names };
         if read.version < VERSION || read.checksum != seen.checksum() {
             return Err(damaged("a record's checksum does not match"));
         }
         Ok(seen)
     }
+}
+
+/// At most so many bytes does JSON take for a name: six for what it may have to write as `\u0000`, and two quotes and a
+/// comma around it.
+fn json_bytes(name: &str) -> usize {
+    let escaped = name.bytes().filter(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).count();
+    name.len() + 5 * escaped + 3
 }
 
 fn newer_or_damaged(text: &[u8], cause: &serde_json::Error) -> Error {
@@ -159,6 +159,7 @@ mod tests {
     fn seen(collection: &str, names: &[&str]) -> SeenNames {
         SeenNames {
             collection: Collection::new(collection),
+            known: 7,
             names: names.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
@@ -166,10 +167,13 @@ mod tests {
     #[test]
     fn is_written_as_documented() {
         let text = String::from_utf8(seen("brand", &["Nike", ""]).to_json("c".into())).unwrap();
-        assert_eq!(text, r#"{"version":1,"collection":"brand","names":["Nike",""],"checksum":"c"}"#);
+        assert_eq!(
+            text,
+            r#"{"version":1,"collection":"brand","known":7,"names":["Nike",""],"checksum":"c"}"#
+        );
         let event = seen("brand", &["Nike"]).to_event();
         assert_eq!((event.ty(), event.source().as_str()), (EVENT_TYPE, SOURCE));
-        assert_eq!(event.id(), "b7f1b7a5", "an id never changes: it is the checksum");
+        assert_eq!(event.id(), "24b4fddedcd27215d3a9e844bb97b744", "checksums never change");
     }
 
     #[test]
@@ -191,6 +195,8 @@ mod tests {
             (r#""Nike","Puma""#, r#""Puma","Nike""#),
             (r#""Puma""#, "7"),
             ("brand", "origin"),
+            (":7", ":6"),
+            (":7", ":-7"),
             (r#"{"#, ""),
         ] {
             assert!(matches!(with(from, to), Err(Error::Damaged(_))), "{from} -> {to}");
@@ -205,26 +211,26 @@ mod tests {
     }
 
     #[test]
-    fn packs_each_name_once_in_the_order_asked() {
-        let wanted = [seen("b", &["z", "a"]), seen("o", &["a"]), seen("b", &["a", "m", "z"]), seen("b", &[])];
-        assert_eq!(pack(&wanted), [seen("b", &["z", "a", "m"]), seen("o", &["a"])]);
-        assert_eq!(pack(&[]), []);
-    }
-
-    #[test]
     fn no_event_is_larger_than_a_log_takes() {
         let names: Vec<String> =
-            (0..10_000).map(|n| format!("{n:05}{}", "\0".repeat(MAX_ELEMENT_BYTES - 5))).collect();
-        let wanted = SeenNames { collection: Collection::BRAND, names };
-        let records = pack(std::slice::from_ref(&wanted));
-        assert!(records.iter().all(|record| record.to_json(record.checksum()).len() < 1_000_000));
-        assert_eq!(records.into_iter().flat_map(|record| record.names).collect::<Vec<_>>(), wanted.names);
+            (0..2_000).map(|n| format!("{n:05}{}", "\0\"x\\".repeat(MAX_ELEMENT_BYTES / 4 - 2))).collect();
+        let records = split(&Collection::BRAND, 7, names.clone());
+        assert!(
+            records.len() < 100
+                && records.iter().all(|record| record.to_json(record.checksum()).len() < 1_000_000)
+        );
+        assert_eq!(records.into_iter().flat_map(|record| record.names).collect::<Vec<_>>(), names);
+        assert_eq!(split(&Collection::BRAND, 7, Vec::new()), []);
     }
 
     proptest! {
         #[test]
-        fn goes_through_an_event_and_back(collection in ".*", names in prop::collection::vec(".*", 0..8)) {
-            let record = SeenNames { collection: Collection::new(collection), names };
+        fn goes_through_an_event_and_back(
+            collection in ".*",
+            known in 0_usize..1 << 24,
+            names in prop::collection::vec(".*", 0..8),
+        ) {
+            let record = SeenNames { collection: Collection::new(collection), known, names };
             prop_assert_eq!(SeenNames::from_event(&record.to_event()).unwrap(), record);
         }
 

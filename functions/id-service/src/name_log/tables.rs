@@ -70,6 +70,11 @@ impl Tables {
         self.collections.get(collection)?.names.get(rank as usize).map(|name| &**name)
     }
 
+    /// How many names of this collection have a number.
+    pub(crate) fn count(&self, collection: &Collection) -> usize {
+        self.collections.get(collection).map_or(0, |table| table.names.len())
+    }
+
     /// Whether no further name gets a number in this collection.
     pub(crate) fn is_full(&self, collection: &Collection) -> bool {
         match self.collections.get(collection) {
