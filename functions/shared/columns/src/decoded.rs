@@ -48,29 +48,7 @@ pub enum Codes {
 
 impl DecodedChunk {
     pub(crate) fn of(chunk: &Chunk) -> Result<Self, Error> {
-        let rows = chunk.rows;
-        let mut columns =
-            [ORIGIN, BRAND, CATEGORY].map(|column| Codes::with_capacity(chunk.names[column].len(), rows));
-        let (brands, categories) = (chunk.divisor(BRAND), chunk.divisor(CATEGORY));
-        let mut largest = 0;
-        chunk.keys.visit(&(0..u64::MAX), |_, keys| {
-            let mut codes = [[0; RUN]; 3];
-            for (row, key) in keys.iter().enumerate() {
-                let (above, category) = categories.divide(*key);
-                let (origin, brand) = brands.divide(above);
-                largest = largest.max(origin);
-                codes[ORIGIN][row] = origin as u32;
-                codes[BRAND][row] = brand as u32;
-                codes[CATEGORY][row] = category as u32;
-            }
-            codes
-                .iter()
-                .zip(&mut columns)
-                .for_each(|(codes, column)| column.extend(codes[..keys.len()].iter().copied()));
-        });
-        if rows > 0 && largest >= chunk.names[ORIGIN].len() as u64 {
-            return Err(Error::Damaged("a key beyond the names"));
-        }
+        let [origins, brands, categories] = key_codes(chunk)?;
         let country_codes = chunk.countries.unpack(|code| code as u32);
         let devices = chunk.devices.unpack(|code| Device::from_code(code as u8));
         if country_codes.iter().any(|code| *code as usize >= chunk.names[COUNTRY].len())
@@ -78,10 +56,9 @@ impl DecodedChunk {
         {
             return Err(Error::Damaged("a code beyond the names"));
         }
-        let mut countries = Codes::with_capacity(chunk.names[COUNTRY].len(), rows);
+        let mut countries = Codes::with_capacity(chunk.names[COUNTRY].len(), chunk.rows);
         countries.extend(country_codes.into_iter());
         let prices = chunk.prices.clone().checked(i32::MIN.into(), i32::MAX.into())?;
-        let [origins, brands, categories] = columns;
         let column = |place: usize, codes| NameColumn { names: chunk.names[place].clone(), codes };
         Ok(Self {
             action: chunk.action,
@@ -200,6 +177,31 @@ impl DecodedChunk {
         }
         totals
     }
+}
+
+/// The codes of origin, brand and category, out of the sorted keys.
+fn key_codes(chunk: &Chunk) -> Result<[Codes; 3], Error> {
+    let names = |column: usize| chunk.names[column].len();
+    let mut columns = [ORIGIN, BRAND, CATEGORY].map(|column| Codes::with_capacity(names(column), chunk.rows));
+    let (brands, categories) = (chunk.divisor(BRAND), chunk.divisor(CATEGORY));
+    let mut largest = None;
+    chunk.keys.visit(&(0..u64::MAX), |_, keys| {
+        let mut codes = [[0; RUN]; 3];
+        for (row, key) in keys.iter().enumerate() {
+            let (above, category) = categories.divide(*key);
+            let (origin, brand) = brands.divide(above);
+            largest = largest.max(Some(origin));
+            codes[ORIGIN][row] = origin as u32;
+            codes[BRAND][row] = brand as u32;
+            codes[CATEGORY][row] = category as u32;
+        }
+        let codes = codes.iter().map(|codes| codes[..keys.len()].iter().copied());
+        codes.zip(&mut columns).for_each(|(codes, column)| column.extend(codes));
+    });
+    if largest.is_some_and(|origin| origin >= names(ORIGIN) as u64) {
+        return Err(Error::Damaged("a key beyond the names"));
+    }
+    Ok(columns)
 }
 
 /// Of each row all bits or none: no jumps, so that the compiler makes vectors of it.
