@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `handle.rs` | the handle: runs calls off the executor, reopens the store after a failed write |
 //! | `opened.rs` | an open directory: the LSM trees and how they are tuned, flushing |
-//! | `format.rs` | the directory's format, and making a journal whole again after a crash |
+//! | `format.rs`, `journal.rs` | the directory's format; making a journal whole again after a crash |
 //! | `profiles.rs`, `trim.rs`, `erased.rs` | the newest tags of each shopper |
 //! | `minutes.rs`, `heads.rs` | blocks and chunks of each minute |
 //! | `checkpoints.rs` | how far each consumer of the log has put what it holds |
@@ -20,6 +20,7 @@ mod error;
 mod format;
 mod handle;
 mod heads;
+mod journal;
 mod minutes;
 mod opened;
 mod profiles;

@@ -5,7 +5,7 @@
 //! asks instead, once a flush.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::checkpoints::Checkpoints;
 use crate::erased::Erased;
 use crate::error::{Fault, OpenError, unavailable};
 use crate::format;
+use crate::journal;
 use crate::minutes::Minutes;
 use crate::record;
 use crate::trim::Trim;
@@ -64,6 +65,9 @@ impl Default for Options {
 
 /// An open directory.
 pub(crate) struct Opened {
+    pub(crate) path: PathBuf,
+    /// Where the database lies in it.
+    pub(crate) directory: PathBuf,
     pub(crate) restarts: u64,
     pub(crate) database: Database,
     pub(crate) profiles: Keyspace,
@@ -75,6 +79,7 @@ pub(crate) struct Opened {
     pub(crate) erased: Arc<Erased>,
     pub(crate) erasing: Mutex<()>,
     pub(crate) checkpoints: Mutex<Checkpoints>,
+    pub(crate) syncing: Mutex<()>,
     pub(crate) minutes: Minutes,
     flushing: Mutex<()>,
     memtable_bytes: u64,
@@ -90,22 +95,23 @@ impl Opened {
         distrusted: bool,
     ) -> Result<Self, OpenError> {
         let directory = format::prepare(path)?;
-        let _ = distrusted;
-        let erased = Arc::new(Erased::default());
-        let opened = Self::with_database(&directory, options, restarts, erased)
+        let mended = if distrusted { journal::renew(&directory) } else { journal::mend(&directory) };
+        mended.map_err(|cause| OpenError::of_io(path.to_owned(), cause))?;
+        let opened = Self::with_database(path, directory, options, restarts)
             .map_err(|error| OpenError::of_fjall(path.to_owned(), error))?;
         opened.load().map_err(|fault| OpenError::of_fault(path, fault))?;
         Ok(opened)
     }
 
     fn with_database(
-        directory: &Path,
+        path: &Path,
+        directory: PathBuf,
         options: Options,
         restarts: u64,
-        erased: Arc<Erased>,
     ) -> fjall::Result<Self> {
+        let erased = Arc::new(Erased::default());
         let trim: Arc<dyn Factory> = Arc::new(Trim { erased: Arc::clone(&erased) });
-        let database = Database::builder(directory)
+        let database = Database::builder(&directory)
             .cache_size(options.cache_bytes)
             .worker_threads(1)
             .max_journaling_size(MAX_JOURNALS_BYTES)
@@ -116,6 +122,8 @@ impl Opened {
             }))
             .open()?;
         Ok(Self {
+            path: path.to_owned(),
+            directory,
             restarts,
             profiles: database.keyspace(PROFILES, profiles_options)?,
             erasures: database.keyspace("erasures", small_options)?,
@@ -127,6 +135,7 @@ impl Opened {
             erased,
             erasing: Mutex::default(),
             checkpoints: Mutex::default(),
+            syncing: Mutex::default(),
             minutes: Minutes::default(),
             flushing: Mutex::default(),
             memtable_bytes: options.memtable_bytes,
@@ -204,11 +213,6 @@ impl Opened {
             tree.rotate_memtable().map_err(Fault::Broken)?;
         }
         Ok(())
-    }
-
-    /// Syncs everything: what the next opening finds is what is there now.
-    pub(crate) fn sync(&self) -> Result<(), Fault> {
-        self.database.persist(PersistMode::SyncAll).map_err(Fault::Broken)
     }
 }
 

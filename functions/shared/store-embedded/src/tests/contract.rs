@@ -5,25 +5,18 @@ use std::future::Future;
 use store::contract::{minutes, profiles};
 use tempfile::TempDir;
 
+use super::{directory, open, run};
 use crate::handle::EmbeddedStore;
-use crate::opened::Options;
-
-/// Small enough that the checks flush and merge.
-const SMALL: Options = Options { cache_bytes: 1 << 20, memtable_bytes: 8 << 10 };
 
 fn check<F: Future<Output = ()>>(check: impl FnOnce(EmbeddedStore, &'static TempDir) -> F) {
-    let directory: &'static TempDir = Box::leak(Box::new(tempfile::tempdir().unwrap()));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let store = EmbeddedStore::open(directory.path(), SMALL).unwrap();
-    runtime.block_on(check(store, directory));
-    drop(runtime);
+    let directory: &'static TempDir = Box::leak(Box::new(directory()));
+    run(check(open(directory.path()), directory));
     std::fs::remove_dir_all(directory.path()).unwrap();
 }
 
 async fn reopen(store: EmbeddedStore, directory: &TempDir) -> EmbeddedStore {
     store.close().await.unwrap();
-    drop(store);
-    EmbeddedStore::open(directory.path(), SMALL).unwrap()
+    open(directory.path())
 }
 
 /// Flushes and merges everything, which trims.
