@@ -10,6 +10,29 @@ use crate::replay::options::ReplayOptions;
 use crate::score::options::ScoreOptions;
 use crate::{generate, load, replay, score};
 
+const SCORE_EXAMPLES: &str = "Examples:
+  A few minutes, to see that it works:
+    simulator score --duration 5m --time-warp 10 --profile-visibility 1s --aggregates-visibility 1s
+  What the shop's platform does in a day:
+    simulator score --duration 24h
+  Full profiles: few cookies, so that limits and what is kept matter:
+    simulator score --duration 10m --cookies 500
+  Functions of their own behind one ingress:
+    simulator score --target http://10.0.0.1 --user-tags-host user-tags.shop.example \\
+      --user-profiles-host user-profiles.shop.example --aggregates-host aggregates.shop.example";
+
+const REPLAY_EXAMPLES: &str = "Examples:
+  As it was recorded, ten times faster:
+    simulator replay day.json.zst --speed 10
+  From a pipe, 5,000 lines a second; started again, it counts nothing twice:
+    zcat day.json.gz | simulator replay - --rate 5000 --key day-1";
+
+const GENERATE_EXAMPLES: &str = "Examples:
+  A minute of the stream:
+    simulator generate --duration 1m minute.json.zst
+  One tag, to look at it:
+    simulator generate --count 1";
+
 const LOAD_EXAMPLES: &str = "Examples:
   As many tags as 512 connections get through:
     simulator load --connections 512 --duration 60s
@@ -36,6 +59,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check answers: send the stream of a seed, ask about it, compare with an exact model
+    ///
+    /// Each question is asked when its answer must be visible, so a run ends that long after its last tag. A tag without
+    /// an answer counts as stored or not, whichever fits. Exit status: 0 good, 1 below --min-score or above
+    /// --max-failed, 2 the target is not there or holds the stream's first minutes already.
+    #[command(after_help = SCORE_EXAMPLES)]
     Score(Box<ScoreOptions>),
     /// Measure speed: send tags and questions at a rate, or as fast as they are answered
     #[command(after_help = LOAD_EXAMPLES)]
@@ -43,8 +71,10 @@ pub enum Command {
     /// Post the tags of a file, and say which were refused and why
     ///
     /// Exit status: 0 every line was accepted, 1 some were refused or lost, 2 the replay did not reach the end.
+    #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<ReplayOptions>),
     /// Write the tags of a stream to a file
+    #[command(after_help = GENERATE_EXAMPLES)]
     Generate(GenerateOptions),
 }
 

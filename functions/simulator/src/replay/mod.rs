@@ -81,7 +81,6 @@ struct Replay {
     report: Mutex<Report>,
     failed_read: Mutex<Option<std::io::Error>>,
     notes: Mutex<Vec<String>>,
-    last_answer: Mutex<Instant>,
 }
 
 /// What came of a line.
@@ -110,7 +109,6 @@ impl Replay {
             report: Mutex::default(),
             failed_read: Mutex::default(),
             notes: Mutex::default(),
-            last_answer: Mutex::new(start),
         })
     }
 
@@ -124,10 +122,6 @@ impl Replay {
 
     fn notes(&self) -> MutexGuard<'_, Vec<String>> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn last_answer(&self) -> MutexGuard<'_, Instant> {
-        self.last_answer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows progress and refused lines until the workers are done.
@@ -146,7 +140,7 @@ impl Replay {
                     self.stopped.send_replace(true);
                 }
                 () = tokio::time::sleep(LOOK) => {
-                    if self.last_answer().elapsed() > GIVE_UP && self.report().is_failing {
+                    if self.report().failing_since.is_some_and(|since| since.elapsed() > GIVE_UP) {
                         stopped = Err(anyhow::anyhow!("given up: the target has answered nothing for {GIVE_UP:?}"));
                         self.stopped.send_replace(true);
                     }
@@ -218,7 +212,7 @@ impl Replay {
                 }
                 Err(exception) => (exception.name().to_owned(), None),
             };
-            self.report().is_failing = true;
+            self.report().failing_since.get_or_insert_with(Instant::now);
             if attempts == self.options.retries {
                 return Outcome::Lost(why);
             }
@@ -251,8 +245,7 @@ impl Replay {
                 return;
             }
         };
-        report.is_failing = false;
-        *self.last_answer() = Instant::now();
+        report.failing_since = None;
         self.notes().extend(note.and_then(|note| self.shown(&report, note)));
     }
 

@@ -1,7 +1,7 @@
 //! What a replay came to.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,8 +30,8 @@ pub struct Report {
     pub tally: Tally,
     /// From the first line to the end.
     pub elapsed: Duration,
-    /// The last request had no clear answer.
-    pub is_failing: bool,
+    /// Since then requests have had no clear answer.
+    pub failing_since: Option<Instant>,
 }
 
 #[derive(Deserialize)]

@@ -120,8 +120,7 @@ impl Conductor {
                 _ = ticks.tick() => {
                     self.tick();
                     if progress.is_due() {
-                        let session = &self.session;
-                        progress.show(u64::from(session.ledger().settled()), &self.message());
+                        self.show(&mut progress);
                     }
                 }
                 ended = workers.join_next() => match ended {
@@ -131,6 +130,7 @@ impl Conductor {
                 }
             }
         }
+        self.show(&mut progress);
         progress.finish();
         if self.status == "running" {
             self.status = "finished";
@@ -175,9 +175,13 @@ impl Conductor {
         self.session.aggregates.abort();
     }
 
-    fn message(&self) -> String {
-        let (session, board) = (&self.session, self.session.board());
-        let settled = session.ledger().settled();
+    fn show(&self, progress: &mut Progress) {
+        let settled = self.session.ledger().settled();
+        progress.show(u64::from(settled), &self.message(settled));
+    }
+
+    fn message(&self, settled: u32) -> String {
+        let board = self.session.board();
         let phase =
             if settled == self.total && !self.all_asked { ", waiting until all must be visible" } else { "" };
         format!(
