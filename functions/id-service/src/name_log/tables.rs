@@ -33,11 +33,19 @@ pub(crate) struct Tables {
     collections: HashMap<Collection, Table>,
 }
 
-/// One collection. A name's text is there once; the way back holds only numbers, about five bytes a name.
+/// One collection. A name's text is there once; the way back holds only numbers.
 #[derive(Debug, Default)]
 struct Table {
     names: Vec<Box<str>>,
-    ranks: HashTable<u32>,
+    ranks: HashTable<Slot>,
+}
+
+/// Where a name stands. The hash is kept, so that the table grows without a look at each name: with 2^23 of them that
+/// would stop all askers for seconds.
+#[derive(Debug)]
+struct Slot {
+    rank: u32,
+    hash: u32,
 }
 
 impl Default for Limits {
@@ -61,7 +69,7 @@ impl Tables {
     /// The number of a name.
     pub(crate) fn number(&self, collection: &Collection, name: &str) -> Option<NameNumber> {
         let table = self.collections.get(collection)?;
-        table.find(self.hasher.hash_one(name), name).and_then(number_of)
+        table.find(hash(&self.hasher, name), name).and_then(number_of)
     }
 
     /// The name of a number.
@@ -97,20 +105,30 @@ impl Tables {
 }
 
 impl Table {
-    fn find(&self, hash: u64, name: &str) -> Option<u32> {
-        self.ranks.find(hash, |rank| &*self.names[*rank as usize] == name).copied()
+    fn find(&self, hash: u32, name: &str) -> Option<u32> {
+        let is_it = |slot: &Slot| slot.hash == hash && &*self.names[slot.rank as usize] == name;
+        self.ranks.find(spread(hash), is_it).map(|slot| slot.rank)
     }
 
     fn add(&mut self, hasher: &RandomState, name: String) -> bool {
-        let hash = hasher.hash_one(name.as_str());
+        let hash = hash(hasher, &name);
         if self.find(hash, &name).is_some() {
             return false;
         }
         let rank = u32::try_from(self.names.len()).expect("a collection's limit is below 2^32");
         self.names.push(name.into_boxed_str());
-        self.ranks.insert_unique(hash, rank, |rank| hasher.hash_one(&*self.names[*rank as usize]));
+        self.ranks.insert_unique(spread(hash), Slot { rank, hash }, |slot| spread(slot.hash));
         true
     }
+}
+
+fn hash(hasher: &RandomState, name: &str) -> u32 {
+    hasher.hash_one(name) as u32
+}
+
+/// The table finds a place by the lowest bits and tells neighbours apart by the highest.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 fn number_of(rank: u32) -> Option<NameNumber> {
