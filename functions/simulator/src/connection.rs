@@ -121,7 +121,7 @@ impl Connection {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Result<Answer, Exception>, Stale> {
-        let mut live = match self.live.take() {
+        let live = match self.live.take() {
             Some(live) => live,
             None => match open(&self.endpoint).await {
                 Ok(live) => live,
@@ -129,16 +129,18 @@ impl Connection {
             },
         };
         let deadline = Instant::now() + self.endpoint.timeout;
+        let Live { mut sender, driver } = live;
+        let mut driver = Some(driver);
         let result = {
-            let mut exchange = pin!(exchange(&mut live.sender, request));
-            let (driver, alarm) = (&mut live.driver, &mut self.alarm);
-            let mut closed = false;
+            let mut exchange = pin!(exchange(&mut sender, request));
+            let alarm = &mut self.alarm;
             poll_fn(|context| {
-                closed = closed || Pin::new(&mut *driver).poll(context).is_ready();
+                // Only dropping a driver that has ended tells the sender that it will get no answer.
+                driver.take_if(|driver| Pin::new(driver).poll(context).is_ready());
                 if let Poll::Ready(result) = exchange.as_mut().poll(context) {
                     return Poll::Ready(result);
                 }
-                if closed {
+                if driver.is_none() {
                     return Poll::Ready(Ok(Err(Exception::Other)));
                 }
                 poll_alarm(alarm, deadline, context).map(|()| Ok(Err(Exception::ReadTimeout)))
@@ -146,7 +148,7 @@ impl Connection {
             .await
         };
         if matches!(result, Ok(Ok(_))) {
-            self.live = Some(live);
+            self.live = driver.map(|driver| Live { sender, driver });
         }
         result
     }
@@ -196,4 +198,79 @@ fn poll_alarm(alarm: &mut Pin<Box<Sleep>>, deadline: Instant, context: &mut Cont
         alarm.as_mut().reset(deadline);
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn endpoint(listener: &TcpListener, timeout: Duration) -> Endpoint {
+        let address = listener.local_addr().unwrap();
+        let host_header = HeaderValue::from_static("here");
+        Endpoint {
+            host: address.ip().to_string(),
+            port: address.port(),
+            host_header,
+            path: String::new(),
+            timeout,
+        }
+    }
+
+    fn question() -> Question {
+        Question { uri: Uri::from_static("/"), body: Bytes::from_static(b"{}"), key: None }
+    }
+
+    /// Answers one request on each of so many connections, and closes each.
+    async fn answer_once_each(listener: TcpListener, connections: usize, answer: &'static [u8]) {
+        for _ in 0..connections {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let read = stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(read > 0);
+            stream.write_all(answer).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_meanwhile_is_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut connection = Connection::new(endpoint(&listener, Duration::from_secs(60)).await);
+        let server = tokio::spawn(answer_once_each(listener, 3, b"HTTP/1.1 204 No Content\r\n\r\n"));
+        for _ in 0..3 {
+            assert_eq!(connection.ask(question()).await.unwrap().status, StatusCode::NO_CONTENT);
+            // The end of the stream has to arrive; without it the request is under way when it does.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server.await.unwrap();
+        assert_eq!(connection.ask(question()).await.err(), Some(Exception::Connect));
+    }
+
+    #[tokio::test]
+    async fn bodies_and_retry_after_arrive() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut connection = Connection::new(endpoint(&listener, Duration::from_secs(60)).await);
+        let answer = b"HTTP/1.1 503 Slow\r\nretry-after: 3\r\ncontent-length: 2\r\n\r\nno";
+        let server = tokio::spawn(answer_once_each(listener, 1, answer));
+        let answer = connection.ask(question()).await.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), answer.retry_after_s, &answer.body[..]),
+            (503, Some(3), &b"no"[..])
+        );
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn lost_late_and_garbled_answers_are_told_apart() {
+        for (answer, exception) in [(&b""[..], Exception::Other), (b"no HTTP\r\n\r\n", Exception::Other)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut connection = Connection::new(endpoint(&listener, Duration::from_secs(60)).await);
+            tokio::spawn(answer_once_each(listener, 1, answer));
+            assert_eq!(connection.ask(question()).await.err(), Some(exception));
+        }
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut connection = Connection::new(endpoint(&silent, Duration::from_millis(10)).await);
+        assert_eq!(connection.ask(question()).await.err(), Some(Exception::ReadTimeout));
+    }
 }
