@@ -1,1 +1,2 @@
+//! Group commits.
 fn main() {}

@@ -12,9 +12,6 @@ mod counters;
 mod progress;
 mod window;
 
-#[cfg(test)]
-mod tests;
-
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;

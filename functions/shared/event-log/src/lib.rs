@@ -38,7 +38,7 @@ pub trait EventLog: Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<Recorded>, Error>> + Send;
 
-    /// What the log holds now: the position of the oldest event, and the one behind the newest durable event.
+    /// What the log holds now: where its events begin, and the position behind the newest durable event.
     fn bounds(&self) -> impl Future<Output = Result<Bounds, Error>> + Send;
 }
 
@@ -58,7 +58,8 @@ pub struct Recorded {
 /// What a log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// The position of the oldest event, or `end` where there is none.
+    /// No event stands before it, and no event that ever stood at it or behind it was let go. `end` where there is none;
+    /// zero as long as nothing was ever let go.
     pub oldest: Position,
     /// The position behind the newest durable event.
     pub end: Position,
