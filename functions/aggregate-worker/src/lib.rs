@@ -9,9 +9,10 @@ pub mod event;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use columns::{BlockBuilder, Row};
 use function::{Call, Description, Failure, Function, Reply};
-use model::{Batch, BatchId, BucketStart, TopicEvent, UserTag};
+use model::{Batch, BatchId, BucketStart, TopicEvent};
 use opentelemetry::metrics::Counter;
 use store::MinuteStore;
 use tokio::sync::{mpsc, oneshot};
@@ -119,35 +120,46 @@ impl<S: MinuteStore> Packing<S> {
 
     async fn pack(&self, gathered: &[Delivery]) -> Result<(), store::Error> {
         let floor = self.minutes.floor().await?;
-        let mut blocks: BTreeMap<BucketStart, BlockBuilder> = BTreeMap::new();
+        let mut blocks = Blocks::default();
         let (mut applied, mut too_late) = (0, 0);
         for Delivery { id, batch, .. } in gathered {
+            blocks.finish_full();
             for accepted in &batch.tags {
                 let bucket = accepted.tag.time.instant().bucket();
                 if floor.is_some_and(|floor| bucket < floor) {
                     too_late += 1;
                     continue;
                 }
-                let block = blocks.entry(bucket).or_default();
-                block.push(id, accepted.tag.action, row(&accepted.tag), accepted.identity);
+                let block = blocks.open.entry(bucket).or_default();
+                block.push(id, accepted.tag.action, Row::of(&accepted.tag), accepted.identity);
                 applied += 1;
             }
         }
-        let blocks = blocks.into_iter().map(|(bucket, block)| (bucket, block.finish().into())).collect();
-        self.minutes.add_blocks(blocks).await?;
+        self.minutes.add_blocks(blocks.finish()).await?;
         self.applied.add(applied, &[]);
         self.too_late.add(too_late, &[]);
         Ok(())
     }
 }
 
-fn row(tag: &UserTag) -> Row<'_> {
-    Row {
-        origin: &tag.origin,
-        brand: &tag.product.brand,
-        category: &tag.product.category,
-        country: &tag.country,
-        device: tag.device,
-        price: tag.product.price,
+/// The blocks that are being packed, and those that are.
+#[derive(Default)]
+struct Blocks {
+    open: BTreeMap<BucketStart, BlockBuilder>,
+    finished: Vec<(BucketStart, Bytes)>,
+}
+
+impl Blocks {
+    /// Finishes what is full. Between two batches only: a batch's rows of a minute belong in one block.
+    fn finish_full(&mut self) {
+        for (bucket, block) in self.open.extract_if(.., |_, block| block.is_full()) {
+            self.finished.push((bucket, block.finish().into()));
+        }
+    }
+
+    fn finish(mut self) -> Vec<(BucketStart, Bytes)> {
+        let open = self.open.into_iter().map(|(bucket, block)| (bucket, block.finish().into()));
+        self.finished.extend(open);
+        self.finished
     }
 }

@@ -30,12 +30,19 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// The function.
 pub struct Aggregates<S> {
     minutes: S,
-    decoded: Decoded,
+    known: Cached,
     turns: Semaphore,
 }
 
-/// Decoded chunks, up to so many bytes of them.
-type Decoded = Arc<Cache<ChunkKey, Arc<DecodedChunk>, Weight>>;
+/// Chunks that were asked before, up to so many bytes of them.
+type Cached = Arc<Cache<ChunkKey, Arc<Known>, Weight>>;
+
+/// A chunk that was asked before. One scan of a stored chunk costs less than to decode it, so it is decoded when it is asked
+/// for the second time.
+enum Known {
+    Once(Chunk),
+    Often(DecodedChunk),
+}
 
 #[derive(Debug, Clone)]
 struct Weight;
@@ -43,13 +50,13 @@ struct Weight;
 /// What was read of one minute.
 struct Minute {
     blocks: Vec<Bytes>,
-    chunks: Vec<Piece>,
+    chunks: Vec<(ChunkKey, Piece)>,
 }
 
-/// A chunk: decoded before, or as it is stored.
+/// A chunk: known from before, or as it is stored.
 enum Piece {
-    Decoded(Arc<DecodedChunk>),
-    Stored(ChunkKey, Bytes),
+    Known(Arc<Known>),
+    Stored(Bytes),
 }
 
 /// Why a question was not answered from what was read.
@@ -64,10 +71,10 @@ enum Stop {
 }
 
 impl<S: MinuteStore> Aggregates<S> {
-    /// Answers from these minutes, and keeps decoded chunks up to so many bytes.
-    pub fn new(minutes: S, decoded_bytes: u64) -> Self {
-        let decoded = Arc::new(Cache::with_weighter(CACHED_CHUNKS, decoded_bytes, Weight));
-        Self { minutes, decoded, turns: Semaphore::new(COMPUTED_AT_ONCE) }
+    /// Answers from these minutes, and keeps chunks that were asked before up to so many bytes.
+    pub fn new(minutes: S, cached_bytes: u64) -> Self {
+        let known = Arc::new(Cache::with_weighter(CACHED_CHUNKS, cached_bytes, Weight));
+        Self { minutes, known, turns: Semaphore::new(COMPUTED_AT_ONCE) }
     }
 
     /// The totals of each minute of a question, ascending.
@@ -88,9 +95,9 @@ impl<S: MinuteStore> Aggregates<S> {
         let minutes = self.read(&buckets, question.action).await?;
         // After the records: what was dropped while they were read is below this floor.
         let floor = self.minutes.floor().await?;
-        let (action, filter, decoded) = (question.action, question.filter.clone(), Arc::clone(&self.decoded));
+        let (action, filter, known) = (question.action, question.filter.clone(), Arc::clone(&self.known));
         let count = move || -> Result<Vec<Totals>, columns::Error> {
-            minutes.into_iter().map(|minute| minute.count(action, &filter, &decoded)).collect()
+            minutes.into_iter().map(|minute| minute.count(action, &filter, &known)).collect()
         };
         let totals = tokio::task::spawn_blocking(count).await.map_err(|_| Stop::Gone)??;
         let kept = |bucket: &BucketStart| floor.is_none_or(|floor| *bucket >= floor);
@@ -99,7 +106,7 @@ impl<S: MinuteStore> Aggregates<S> {
     }
 
     /// The records of one action of these minutes: in one read of heads, one of blocks, and one of the chunks that are
-    /// not decoded already.
+    /// not known already.
     async fn read(&self, buckets: &[BucketStart], action: Action) -> Result<Vec<Minute>, Stop> {
         let mut heads = self.minutes.heads(buckets).await?;
         heads.iter_mut().for_each(|head| head.chunks.retain(|key| key.action == action));
@@ -107,19 +114,19 @@ impl<S: MinuteStore> Aggregates<S> {
         let mut pieces: HashMap<ChunkKey, Piece> = HashMap::new();
         let mut missing = Vec::new();
         for key in heads.iter().flat_map(|head| &head.chunks) {
-            match self.decoded.get(key) {
-                Some(chunk) => drop(pieces.insert(*key, Piece::Decoded(chunk))),
+            match self.known.get(key) {
+                Some(chunk) => drop(pieces.insert(*key, Piece::Known(chunk))),
                 None => missing.push(*key),
             }
         }
         for (key, chunk) in missing.iter().zip(self.minutes.chunks(&missing).await?) {
-            pieces.insert(*key, Piece::Stored(*key, chunk.ok_or(Stop::Gone)?));
+            pieces.insert(*key, Piece::Stored(chunk.ok_or(Stop::Gone)?));
         }
         let mut blocks = self.minutes.blocks(&block_keys).await?.into_iter();
         let minute = |head: Head| {
             let blocks = blocks.by_ref().take(head.blocks.len()).collect::<Option<_>>().ok_or(Stop::Gone)?;
-            let chunks =
-                head.chunks.iter().map(|key| pieces.remove(key)).collect::<Option<_>>().ok_or(Stop::Gone)?;
+            let piece = |key| Some((key, pieces.remove(&key)?));
+            let chunks = head.chunks.into_iter().map(piece).collect::<Option<_>>().ok_or(Stop::Gone)?;
             Ok(Minute { blocks, chunks })
         };
         heads.into_iter().map(minute).collect()
@@ -127,21 +134,34 @@ impl<S: MinuteStore> Aggregates<S> {
 }
 
 impl Minute {
-    fn count(self, action: Action, filter: &Filter, decoded: &Decoded) -> Result<Totals, columns::Error> {
+    fn count(self, action: Action, filter: &Filter, known: &Cached) -> Result<Totals, columns::Error> {
         let blocks: Vec<Block> = self.blocks.into_iter().map(Block::decode).collect::<Result<_, _>>()?;
-        let mut chunks: Vec<Arc<DecodedChunk>> = Vec::with_capacity(self.chunks.len());
-        for piece in self.chunks {
-            chunks.push(match piece {
-                Piece::Decoded(chunk) => chunk,
-                Piece::Stored(key, bytes) => {
-                    let chunk = Arc::new(Chunk::decode(bytes)?.decoded()?);
-                    decoded.insert(key, Arc::clone(&chunk));
-                    chunk
-                }
-            });
+        let mut chunks: Vec<Arc<Known>> = Vec::with_capacity(self.chunks.len());
+        for (key, piece) in self.chunks {
+            let chunk = match piece {
+                Piece::Stored(bytes) => Arc::new(Known::Once(Chunk::decode(bytes)?)),
+                Piece::Known(chunk) => match &*chunk {
+                    Known::Once(stored) => Arc::new(Known::Often(stored.decoded()?)),
+                    Known::Often(_) => {
+                        chunks.push(chunk);
+                        continue;
+                    }
+                },
+            };
+            known.insert(key, Arc::clone(&chunk));
+            chunks.push(chunk);
         }
-        let chunks: Vec<&dyn Counted> = chunks.iter().map(|chunk| &**chunk as &dyn Counted).collect();
+        let chunks: Vec<&dyn Counted> = chunks.iter().map(|chunk| chunk.counted()).collect();
         Ok(columns::count(action, &chunks, &blocks, filter))
+    }
+}
+
+impl Known {
+    fn counted(&self) -> &dyn Counted {
+        match self {
+            Self::Once(chunk) => chunk,
+            Self::Often(chunk) => chunk,
+        }
     }
 }
 
@@ -163,8 +183,11 @@ impl<S: MinuteStore> Function for Aggregates<S> {
     }
 }
 
-impl Weighter<ChunkKey, Arc<DecodedChunk>> for Weight {
-    fn weight(&self, _: &ChunkKey, chunk: &Arc<DecodedChunk>) -> u64 {
-        chunk.weight_bytes() as u64
+impl Weighter<ChunkKey, Arc<Known>> for Weight {
+    fn weight(&self, _: &ChunkKey, chunk: &Arc<Known>) -> u64 {
+        match &**chunk {
+            Known::Once(chunk) => chunk.weight_bytes() as u64,
+            Known::Often(chunk) => chunk.weight_bytes() as u64,
+        }
     }
 }

@@ -7,7 +7,7 @@ use cloudevents::Event;
 use cloudevents::event::ExtensionValue;
 use event_log::EventLog;
 use function::Failure;
-use model::{AcceptedTag, Batch, BatchId, Clock};
+use model::{AcceptedTag, Batch, BatchId, Clock, ProductId};
 use opentelemetry::metrics::Counter;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -34,6 +34,8 @@ impl Batching {
 const MAX_TAGS: usize = 4_096;
 /// A batch is closed when its tags reach this size, in bytes: far below what a log takes in one event.
 const MAX_BYTES: usize = 256 * 1024;
+/// What the JSON of a tag takes without its names.
+const FIXED_BYTES: usize = 192;
 /// How long a tag may wait for its batch's turn, and again for the log: both within the client's 200 ms.
 const PATIENCE: Duration = Duration::from_millis(90);
 
@@ -200,7 +202,11 @@ fn answer(answers: Vec<oneshot::Sender<Result<(), Failure>>>, with: impl Fn() ->
 fn size(waiting: &Waiting) -> usize {
     let tag = &waiting.accepted.tag;
     let names = [&tag.cookie.0, &tag.country, &tag.origin, &tag.product.brand, &tag.product.category];
-    256 + names.into_iter().map(String::len).sum::<usize>()
+    let product_id = match &tag.product.product_id {
+        ProductId::Integer(_) => 0,
+        ProductId::LongInteger(id) | ProductId::Text(id) => id.len(),
+    };
+    FIXED_BYTES + product_id + names.into_iter().map(String::len).sum::<usize>()
 }
 
 /// The trace of the first traced tag goes on with the batch, by CloudEvents' distributed tracing extension.

@@ -6,10 +6,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use cloudevents::{AttributesReader, Data, Event, EventBuilder, EventBuilderV10};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::tag::WireTag;
@@ -21,6 +23,8 @@ pub const EVENT_TYPE: &str = "com.allezon.user-tags.accepted";
 pub const VERSION: u64 = 1;
 /// The most tags in a batch: what a hostile payload may make a worker hold.
 pub const MAX_TAGS: usize = 65_536;
+/// Room for the tags of a usual batch.
+const USUAL_TAGS: usize = 256;
 
 /// A batch's identity, for ever: after redelivery, replay, or copying to another topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,12 +86,42 @@ impl Serialize for Tags<'_> {
 struct Read<'a> {
     version: u64,
     accepted_ms: u64,
-    #[serde(borrow)]
-    tags: Vec<WireTag<'a>>,
+    tags: CheckedTags,
     #[serde(default, borrow)]
     identities: BTreeMap<usize, Cow<'a, str>>,
     #[serde(borrow)]
     checksum: Cow<'a, str>,
+}
+
+/// Tags as they are checked one by one while they are read.
+struct CheckedTags(Vec<AcceptedTag>);
+
+struct TagsVisitor;
+
+impl<'de> Deserialize<'de> for CheckedTags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(TagsVisitor)
+    }
+}
+
+impl<'de> Visitor<'de> for TagsVisitor {
+    type Value = CheckedTags;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of user tags")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<CheckedTags, A::Error> {
+        let mut tags = Vec::with_capacity(USUAL_TAGS);
+        while let Some(wire) = sequence.next_element::<WireTag<'de>>()? {
+            if tags.len() == MAX_TAGS {
+                return Err(A::Error::custom(format_args!("more than {MAX_TAGS} tags")));
+            }
+            let tag = wire.check().map_err(|cause| A::Error::custom(format_args!("tags[{}].{cause}", tags.len())))?;
+            tags.push(AcceptedTag { tag, identity: None });
+        }
+        Ok(CheckedTags(tags))
+    }
 }
 
 #[derive(Deserialize)]
@@ -161,14 +195,7 @@ impl Batch {
                 damaged("version 0")
             });
         }
-        if read.tags.len() > MAX_TAGS {
-            return Err(damaged(format!("more than {MAX_TAGS} tags")));
-        }
-        let mut tags = Vec::with_capacity(read.tags.len());
-        for (index, wire) in read.tags.into_iter().enumerate() {
-            let tag = wire.check().map_err(|cause| damaged(format!("tags[{index}].{cause}")))?;
-            tags.push(AcceptedTag { tag, identity: None });
-        }
+        let CheckedTags(mut tags) = read.tags;
         for (index, hex) in read.identities {
             let identity =
                 from_hex(&hex).ok_or_else(|| damaged("an identity must be 32 hexadecimal digits"))?;
