@@ -45,7 +45,7 @@ pub struct ScoreOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = connections())]
     pub connections: u32,
     /// Connections that profiles are asked for on
-    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = connections())]
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = connections())]
     pub profile_connections: u32,
     /// Connections that aggregates are asked for on
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = connections())]
