@@ -15,7 +15,7 @@ use runtime::Mounts;
 use sealer::Sealer;
 use store_embedded::{EmbeddedStore, Options as StoreOptions};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use user_profiles::UserProfiles;
 use user_tags::{Batching, UserTags};
 
@@ -25,6 +25,9 @@ use crate::workers::{Logs, Workers};
 
 /// Decoded chunks in memory: some 50 minutes of 60,000 tags.
 const DECODED_BYTES: u64 = 32 << 20;
+/// How long a start waits for the workers to apply what the last process left in the log: the contract makes a tag visible
+/// within 10 s.
+const CATCH_UP: Duration = Duration::from_secs(10);
 /// The sealer's tick, as PingSource gives it on Knative.
 const TICK: Duration = Duration::from_secs(10);
 /// The API, as served at `/openapi.json`.
@@ -54,6 +57,10 @@ impl Shop {
         let ticking = tokio::spawn(tick(Arc::clone(&sealer)));
         let pair = (Arc::clone(&profile_worker), Arc::clone(&aggregate_worker));
         let workers = Workers::start(logs, store.clone(), pair, options.max_lag_ms);
+        match timeout(CATCH_UP, workers.catch_up(&*log)).await {
+            Ok(caught_up) => caught_up.context("cannot read the log")?,
+            Err(_) => tracing::warn!("the workers are still catching up; answers may miss the newest tags"),
+        }
 
         let source = format!("/user-tags/{instance:016x}");
         let (user_tags, gathering) =

@@ -19,8 +19,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// How often checkpoints are synced: what a start after a crash applies again.
 const CHECKPOINT_EACH: Duration = Duration::from_secs(1);
-/// How often it is looked whether the workers are behind.
-const LAG_EACH: Duration = Duration::from_millis(100);
+/// How often it is looked how far the workers are.
+const LOOK_EACH: Duration = Duration::from_millis(20);
 /// The pause before the deliveries begin again in a store that was reopened.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 
@@ -37,6 +37,7 @@ pub(crate) struct Workers {
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
     behind: Arc<AtomicBool>,
+    done: watch::Receiver<Option<Position>>,
 }
 
 struct Deliveries<P, A> {
@@ -45,6 +46,8 @@ struct Deliveries<P, A> {
     profile_worker: Arc<P>,
     aggregate_worker: Arc<A>,
     behind: Arc<AtomicBool>,
+    /// What both workers are done with lies before it.
+    done: watch::Sender<Option<Position>>,
     max_lag_ms: u64,
 }
 
@@ -71,21 +74,43 @@ impl Workers {
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let behind = Arc::new(AtomicBool::new(false));
+        let (says_done, done) = watch::channel(None);
         let deliveries = Deliveries {
             logs,
             store,
             profile_worker,
             aggregate_worker,
             behind: Arc::clone(&behind),
+            done: says_done,
             max_lag_ms,
         };
-        Self { stop, behind, running: tokio::spawn(deliveries.run(stopped)) }
+        Self { stop, behind, done, running: tokio::spawn(deliveries.run(stopped)) }
     }
 
     /// Whether what is accepted now would not be visible in time.
     pub(crate) fn behind(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let behind = Arc::clone(&self.behind);
         Arc::new(move || behind.load(Ordering::Relaxed))
+    }
+
+    /// Returns when both workers are done with everything that the log held at this call, so that what was visible before a
+    /// crash is visible again.
+    pub(crate) async fn catch_up<L: EventLog>(&self, log: &L) -> Result<(), event_log::Error> {
+        let end = log.bounds().await?.end;
+        let mut done = self.done.clone();
+        loop {
+            let from = *done.borrow_and_update();
+            if let Some(from) = from {
+                // Positions have gaps: only the log can tell whether there is anything between here and there.
+                let next = log.read(from, 1, Duration::ZERO).await?;
+                if next.first().is_none_or(|next| next.position >= end) {
+                    return Ok(());
+                }
+            }
+            if done.changed().await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     /// Lets what is under way end, and remembers how far that is.
@@ -132,15 +157,15 @@ impl<P: Function, A: Function> Deliveries<P, A> {
         self.deliver(&mut deliveries, &self.profile_worker, (&all[0], &ended));
         self.deliver(&mut deliveries, &self.aggregate_worker, (&all[1], &ended));
 
-        let mut lag = interval(LAG_EACH);
-        lag.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(LOOK_EACH);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut checkpoint = interval(CHECKPOINT_EACH);
         checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
             tokio::select! {
                 () = raised(&mut stopped) => break End::Stopped,
                 _ = restarts.changed() => break End::StoreReopened,
-                _ = lag.tick() => self.look_at_lag(&all),
+                _ = look.tick() => self.look(&all),
                 _ = checkpoint.tick() => self.checkpoint(since, &all).await,
             }
         };
@@ -169,7 +194,9 @@ impl<P: Function, A: Function> Deliveries<P, A> {
         deliveries.spawn(deliver(log, Arc::new(worker), Limits::default(), Arc::clone(progress), shutdown));
     }
 
-    fn look_at_lag(&self, all: &[Arc<Progress>]) {
+    fn look(&self, all: &[Arc<Progress>]) {
+        let done = all.iter().map(|progress| progress.acknowledged()).min();
+        self.done.send_if_modified(|before| std::mem::replace(before, done) != done);
         let now_ms = SystemClock.now_ms();
         let lag_ms = all.iter().map(|progress| progress.lag_ms(now_ms)).max().unwrap_or(0);
         self.behind.store(lag_ms > self.max_lag_ms, Ordering::Relaxed);

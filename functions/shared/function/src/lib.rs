@@ -23,7 +23,8 @@ pub trait Function: Send + Sync + 'static {
     /// Where it is reached, and what it takes.
     fn describe(&self) -> Description;
 
-    /// Answers one call. May run any number of times at once, in any order, and twice for the same event.
+    /// Answers one call. May run any number of times at once, in any order, and twice for the same event. Is dropped at any
+    /// of its awaits when the caller goes away: what it has begun must do no harm then.
     fn call(&self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + Send;
 }
 
