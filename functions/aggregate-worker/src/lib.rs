@@ -6,7 +6,7 @@
 
 pub mod event;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -122,7 +122,12 @@ impl<S: MinuteStore> Packing<S> {
         let floor = self.minutes.floor().await?;
         let mut blocks = Blocks::default();
         let (mut applied, mut too_late) = (0, 0);
+        let mut packed = HashSet::new();
         for Delivery { id, batch, .. } in gathered {
+            // Within one block a batch that came twice would look like a batch of twice as many rows.
+            if !packed.insert(id) {
+                continue;
+            }
             blocks.finish_full();
             for accepted in &batch.tags {
                 let bucket = accepted.tag.time.instant().bucket();
