@@ -291,3 +291,113 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
+
+    use super::*;
+
+    fn data() -> impl Strategy<Value = Option<Data>> {
+        prop_oneof![
+            Just(None),
+            any::<Vec<u8>>().prop_map(|bytes| Some(Data::Binary(bytes))),
+            any::<String>().prop_map(|text| Some(Data::String(text))),
+            any::<(i64, String)>()
+                .prop_map(|(number, text)| Some(Data::Json(serde_json::json!({ text: [number] })))),
+        ]
+    }
+
+    fn extension() -> impl Strategy<Value = ExtensionValue> {
+        prop_oneof![
+            any::<String>().prop_map(ExtensionValue::String),
+            any::<bool>().prop_map(ExtensionValue::Boolean),
+            any::<i64>().prop_map(ExtensionValue::Integer),
+        ]
+    }
+
+    fn time() -> impl Strategy<Value = DateTime<Utc>> {
+        let seconds = DateTime::<Utc>::MIN_UTC.timestamp()..=DateTime::<Utc>::MAX_UTC.timestamp();
+        (seconds, 0..1_000_000_000_u32)
+            .prop_map(|(seconds, nanos)| DateTime::from_timestamp(seconds, nanos).expect("within the range"))
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let names = (any::<String>(), any::<String>(), any::<String>(), any::<bool>());
+        let optional =
+            (any::<Option<String>>(), any::<bool>(), any::<Option<String>>(), prop::option::of(time()));
+        let extensions = prop::collection::btree_map("[a-z0-9]{1,20}", extension(), 0..5);
+        (names, optional, extensions, data()).prop_map(|(names, optional, extensions, data)| {
+            let (id, ty, source, v03) = names;
+            let mut event = if v03 {
+                EventBuilderV03::new().id("").ty("").source("/").build().expect("an event")
+            } else {
+                Event::default()
+            };
+            event.set_id(id);
+            event.set_type(ty);
+            event.set_source(source);
+            let (content_type, schema, subject, time) = optional;
+            event.set_datacontenttype(content_type);
+            event.set_dataschema(schema.then(|| "https://example.org/a?b#c".into_url().expect("a URL")));
+            event.set_subject(subject);
+            event.set_time(time);
+            for (name, value) in extensions {
+                event.set_extension(&name, value);
+            }
+            if let Some(data) = data {
+                event.set_data_unchecked(data);
+            }
+            event
+        })
+    }
+
+    proptest! {
+        /// Whatever an event holds comes back.
+        #[test]
+        fn events_come_back(event in event(), group in any::<u64>(), position in 0..u64::MAX) {
+            let draft = Draft::new(&event);
+            let len = draft.len();
+            let record = draft.seal(Position(group));
+            prop_assert_eq!(record.len(), len);
+            prop_assert_eq!(super::group(&record), Ok(Position(group)));
+            let recorded = decode(Position(position), &record).expect("as it was written");
+            prop_assert_eq!(recorded.event, event);
+            prop_assert_eq!((recorded.position, recorded.next), (Position(position), Position(position + 1)));
+        }
+
+        /// A record that lost or changed bytes is told from a good one.
+        #[test]
+        fn damage_is_found(event in event(), at in any::<prop::sample::Index>(), flip in 1_u8.., cut in any::<bool>()) {
+            let mut record = Draft::new(&event).seal(Position(7));
+            let at = at.index(record.len());
+            if cut { record.truncate(at) } else { record[at] ^= flip }
+            prop_assert_eq!(decode(Position(7), &record).err(), Some(Unreadable::Damaged));
+        }
+
+        /// No bytes make it panic, also behind a right checksum.
+        #[test]
+        fn any_bytes_are_survived(mut body in any::<Vec<u8>>()) {
+            body.insert(0, VERSION);
+            body.extend(crc32c::crc32c(&body).to_le_bytes());
+            let _ = decode(Position(0), &body);
+        }
+    }
+
+    #[test]
+    fn leap_seconds_come_back() {
+        let leap = DateTime::parse_from_rfc3339("2016-12-31T23:59:60.5Z").expect("a time").to_utc();
+        let mut event = Event::default();
+        event.set_time(Some(leap));
+        let record = Draft::new(&event).seal(Position(0));
+        assert_eq!(decode(Position(0), &record).expect("as it was written").event, event);
+    }
+
+    #[test]
+    fn a_newer_version_is_told() {
+        let mut body = Draft::new(&Event::default()).0;
+        body[0] = VERSION + 1;
+        body.extend(crc32c::crc32c(&body).to_le_bytes());
+        assert_eq!(decode(Position(0), &body).err(), Some(Unreadable::Newer(VERSION + 1)));
+    }
+}

@@ -1,5 +1,6 @@
 //! One segment: a file that is appended to until it is large enough, and then only read.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -252,6 +253,12 @@ fn builder() -> Builder {
 
 fn fault(error: redb::Error) -> Fault {
     match error {
+        // Shorter than it says, or not one of redb's files: it was when it got its name.
+        redb::Error::Io(error)
+            if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) =>
+        {
+            Fault::Damaged(error.to_string())
+        }
         redb::Error::Io(error) => Fault::Io(StorageError::Io(error)),
         redb::Error::PreviousIo => Fault::Io(StorageError::PreviousIo),
         other => Fault::Damaged(other.to_string()),

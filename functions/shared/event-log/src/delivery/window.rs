@@ -121,3 +121,81 @@ fn size(recorded: &Recorded) -> usize {
     };
     data + EVENT_OVERHEAD_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use cloudevents::Event;
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn recorded(number: u64) -> Recorded {
+        // Positions have gaps, as after a restart.
+        let position = number * 3;
+        Recorded {
+            position: Position(position),
+            next: Position(position + 1),
+            appended_ms: number,
+            event: Event::default(),
+        }
+    }
+
+    proptest! {
+        /// In whatever order events are done with: the acknowledged position is behind the last one that has only done
+        /// ones before it, the limits hold, and in the end all are acknowledged.
+        #[test]
+        fn acknowledges_what_is_done(
+            count in 1..60_u64,
+            in_flight in 1..8_usize,
+            span in 1..16_usize,
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 60),
+        ) {
+            let limits = Limits { in_flight, span, ..Limits::default() };
+            let mut window = Window::new(Position(0), &limits);
+            window.extend((0..count).map(recorded).collect());
+            let (mut under_way, mut done) = (Vec::new(), vec![false; count as usize]);
+            for pick in picks {
+                while let Some(taken) = window.take() {
+                    under_way.push(taken.appended_ms);
+                }
+                prop_assert!(under_way.len() <= in_flight);
+                if under_way.is_empty() {
+                    break;
+                }
+                let number = under_way.swap_remove(pick.index(under_way.len()));
+                window.done(Position(number * 3));
+                done[number as usize] = true;
+                let oldest = done.iter().position(|done| !done);
+                prop_assert_eq!(window.oldest_ms(), oldest.map(|oldest| oldest as u64));
+                let acknowledged = oldest.map_or(count, |oldest| oldest as u64);
+                prop_assert_eq!(window.acknowledged().0, acknowledged.checked_sub(1).map_or(0, |last| last * 3 + 1));
+                prop_assert!(under_way.iter().all(|number| *number < acknowledged + span as u64));
+            }
+            prop_assert!(done.iter().all(|done| *done));
+            prop_assert!(window.wants_more());
+        }
+
+        /// The bytes under way are bounded, but one event is always under way, however large.
+        #[test]
+        fn bounds_the_bytes(sizes in prop::collection::vec(0..3_000_usize, 1..40), limit in 512..4_000_usize) {
+            let limits = Limits { in_flight_bytes: limit, ..Limits::default() };
+            let mut window = Window::new(Position(0), &limits);
+            let events = (0..).zip(&sizes).map(|(number, size)| {
+                let mut recorded = recorded(number);
+                recorded.event.set_data_unchecked(vec![0; *size]);
+                recorded
+            });
+            window.extend(events.collect());
+            let mut taken_in_all = 0;
+            while taken_in_all < sizes.len() {
+                let taken: Vec<_> = std::iter::from_fn(|| window.take()).collect();
+                let bytes: usize = taken.iter().map(size).sum();
+                prop_assert!(taken.len() == 1 || !taken.is_empty() && bytes <= limit);
+                taken_in_all += taken.len();
+                for recorded in taken {
+                    window.done(recorded.position);
+                }
+            }
+        }
+    }
+}
