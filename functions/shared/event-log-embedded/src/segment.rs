@@ -100,7 +100,8 @@ impl Active {
         })
     }
 
-    /// Makes it part of the log, with its first records in it: durable, and under its name.
+    /// Makes it part of the log, with its first records in it: durable, and under its name. That is synced in any case: if
+    /// the loss of power took a whole segment, its positions would be used again.
     pub(crate) fn complete(
         &self,
         disk: &Disk,
@@ -108,11 +109,12 @@ impl Active {
         name: &Name,
         records: &[(Position, Vec<u8>)],
     ) -> Result<(), Fault> {
-        let renamed = |()| {
+        let rename = |()| {
+            self.file.sync_anyway().map_err(|error| Fault::Io(error.into()))?;
             let to = name.path(directory);
             disk.rename(self.file.path(), &to).map_err(|error| Fault::Io(error.into()))
         };
-        self.commit(true, records).and_then(renamed).inspect_err(|_| self.discard(disk))
+        self.commit(true, records).and_then(rename).inspect_err(|_| self.discard(disk))
     }
 
     /// Removes a file that did not become part of the log.

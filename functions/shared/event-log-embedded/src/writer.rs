@@ -76,9 +76,7 @@ impl Writer {
         segments.add(name.clone(), active.segment.clone());
         if let Some(full) = self.current.take() {
             full.active.seal();
-            if !disk.syncs {
-                self.send(Job::Sync(full.active.file));
-            }
+            self.send(Job::Sync(full.active.file));
         }
         let own =
             records.iter().filter(|(position, _)| *position >= Name::first_of(name.number)).count() as u64;
