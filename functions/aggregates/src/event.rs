@@ -4,7 +4,7 @@ use cloudevents::Event;
 use columns::{Filter, Totals};
 use function::{Call, Failure, Query, Refused, Reply, Request};
 use model::batch::data_bytes;
-use model::{Action, BucketStart, MinuteRange};
+use model::{Action, BucketStart, MinuteRange, Object};
 use serde::{Deserialize, Serialize};
 
 /// The type of a question that comes as a CloudEvent.
@@ -111,7 +111,7 @@ fn decode_request(request: &Request) -> Result<Question, Failure> {
 }
 
 fn decode_event(event: &Event) -> Result<Question, Failure> {
-    let data: QuestionData = serde_json::from_slice(&data_bytes(event))
+    let Object(data): Object<QuestionData> = serde_json::from_slice(&data_bytes(event))
         .map_err(|cause| Failure::refused(Refused::Malformed, None, cause.to_string()))?;
     Ok(Question {
         range: range(&data.time_range)?,

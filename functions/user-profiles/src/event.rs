@@ -3,7 +3,7 @@
 use cloudevents::Event;
 use function::{Call, Failure, Query, Refused, Reply, Request, decode_segment};
 use model::batch::data_bytes;
-use model::{Cookie, MAX_NAME_BYTES, TimeRange, UserTag};
+use model::{Cookie, MAX_NAME_BYTES, Object, TimeRange, UserTag};
 use serde::{Deserialize, Serialize};
 
 /// The type of a question that comes as a CloudEvent.
@@ -86,7 +86,7 @@ fn decode_request(request: &Request) -> Result<Ask, Failure> {
 }
 
 fn decode_event(event: &Event) -> Result<Ask, Failure> {
-    let data: QuestionData = serde_json::from_slice(&data_bytes(event))
+    let Object(data): Object<QuestionData> = serde_json::from_slice(&data_bytes(event))
         .map_err(|cause| Failure::refused(Refused::Malformed, None, cause.to_string()))?;
     let limit = match data.limit {
         None => MAX_LIMIT,

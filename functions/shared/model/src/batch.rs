@@ -117,7 +117,9 @@ impl<'de> Visitor<'de> for TagsVisitor {
             if tags.len() == MAX_TAGS {
                 return Err(A::Error::custom(format_args!("more than {MAX_TAGS} tags")));
             }
-            let tag = wire.check().map_err(|cause| A::Error::custom(format_args!("tags[{}].{cause}", tags.len())))?;
+            let tag = wire
+                .check()
+                .map_err(|cause| A::Error::custom(format_args!("tags[{}].{cause}", tags.len())))?;
             tags.push(AcceptedTag { tag, identity: None });
         }
         Ok(CheckedTags(tags))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::TagTime;
+use crate::{Object, TagTime};
 
 /// The longest name (cookie, country, origin, product, brand, category) in bytes of UTF-8: far beyond any real one, and
 /// small enough that one tag cannot fill a batch.
@@ -62,7 +62,7 @@ pub enum ProductId {
 
 /// What a shopper does with a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "UPPERCASE", try_from = "Cow<'_, str>")]
 pub enum Action {
     /// Looks at it.
     View,
@@ -72,7 +72,7 @@ pub enum Action {
 
 /// What a shopper uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "UPPERCASE", try_from = "Cow<'_, str>")]
 pub enum Device {
     /// A computer.
     Pc,
@@ -122,7 +122,18 @@ impl Action {
     }
 }
 
+impl TryFrom<Cow<'_, str>> for Action {
+    type Error = &'static str;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Self, Self::Error> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text).ok_or("must be VIEW or BUY")
+    }
+}
+
 impl Device {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Pc, Self::Mobile, Self::Tv];
+
     /// As the contract spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -152,10 +163,18 @@ impl Device {
     }
 }
 
+impl TryFrom<Cow<'_, str>> for Device {
+    type Error = &'static str;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Self, Self::Error> {
+        Self::ALL.into_iter().find(|device| device.as_str() == text).ok_or("must be PC, MOBILE or TV")
+    }
+}
+
 impl UserTag {
     /// A tag from its JSON text. Unknown fields are ignored; a missing, repeated or wrong one is named.
     pub fn from_json(text: &[u8]) -> Result<Self, TagError> {
-        let wire: WireTag<'_> = serde_json::from_slice(text).map_err(|_| explain(text))?;
+        let Object(wire): Object<WireTag<'_>> = serde_json::from_slice(text).map_err(|_| explain(text))?;
         wire.check()
     }
 
@@ -194,7 +213,7 @@ pub(crate) struct WireTag<'a> {
     #[serde(borrow)]
     origin: Cow<'a, str>,
     #[serde(borrow)]
-    product_info: WireProduct<'a>,
+    product_info: Object<WireProduct<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -213,7 +232,7 @@ impl WireTag<'_> {
         let time = TagTime::parse(&self.time).ok_or_else(|| {
             error("time", "must be a time of UTC as 2022-03-22T12:15:00.000Z, with at most 9 fraction digits")
         })?;
-        let product = self.product_info;
+        let Object(product) = self.product_info;
         Ok(UserTag {
             time,
             cookie: Cookie(name("cookie", self.cookie)?),
@@ -265,13 +284,14 @@ fn error(field: impl Into<String>, reason: impl Into<String>) -> TagError {
 /// Parses once more what failed, this time noting where: the common case pays nothing for it.
 fn explain(text: &[u8]) -> TagError {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let failed = serde_path_to_error::deserialize::<_, WireTag<'_>>(&mut json).err();
+    let failed = serde_path_to_error::deserialize::<_, Object<WireTag<'_>>>(&mut json).err();
     let Some(failed) = failed else {
         return error("", "must be one JSON object with nothing behind it");
     };
     let path = failed.path().to_string();
     let reason = failed.inner().to_string();
-    let parent = if path == "." { "" } else { &path };
+    // The place is `?` where the text ends or breaks before the next field's name.
+    let parent = path.trim_end_matches(['.', '?']);
     let missing = reason.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
     match missing {
         Some((field, _)) if parent.is_empty() => error(field, "is missing"),
@@ -393,7 +413,14 @@ mod tests {
             ("12486", "null", "product_info.product_id"),
             ("12486", "{}", "product_info.product_id"),
             (r#""PC""#, r#""pc""#, "device"),
+            (r#""PC""#, r#"{"PC":null}"#, "device"),
             (r#""VIEW""#, r#""LOOK""#, "action"),
+            (
+                r#"{"product_id":12486,"brand_id":"Ebros_Gift","category_id":"Trousers","price":28969}"#,
+                r#"[12486,"b","c",1]"#,
+                "product_info",
+            ),
+            (r#"{"product_id""#, r#"{"#, "product_info"),
             (r#""CL""#, "7", "country"),
             ("12:15:00.000Z", "12:15:00.000", "time"),
             ("9WkYGxkiXBfpMIjBGURC", r"\ud800", "cookie"),
@@ -401,6 +428,8 @@ mod tests {
             assert_eq!(refusal(&with(from, to)).field, field, "{from} -> {to}");
         }
         assert_eq!(refusal("").field, "");
+        assert_eq!(refusal("{").field, "");
+        assert_eq!(refusal(&format!("[{EXAMPLE}]")).field, "");
         assert_eq!(refusal("[]").field, "");
         assert_eq!(refusal(&format!("{EXAMPLE}{EXAMPLE}")).field, "");
         assert_eq!(refusal(&with("CL", "\u{1}")).field, "country");
