@@ -23,8 +23,11 @@ use crate::data_dir::DataDir;
 use crate::options::{Durability, Options};
 use crate::workers::{Logs, Workers};
 
-/// Decoded chunks in memory: some 50 minutes of 60,000 tags.
-const DECODED_BYTES: u64 = 32 << 20;
+/// Chunks in memory that were asked before: some 40 decoded minutes of 60,000 tags.
+const CACHED_BYTES: u64 = 24 << 20;
+/// What the store keeps in memory. An entry takes several times its bytes while it waits to be flushed; larger memtables
+/// would cost less merging and more than the 400 MiB that the process may take.
+const STORE: StoreOptions = StoreOptions { cache_bytes: 24 << 20, memtable_bytes: 8 << 20 };
 /// How long a start waits for the workers to apply what the last process left in the log: the contract makes a tag visible
 /// within 10 s.
 const CATCH_UP: Duration = Duration::from_secs(10);
@@ -69,7 +72,7 @@ impl Shop {
         let source = format!("/user-profiles/{instance:016x}");
         let stores = (store.clone(), Arc::clone(&names));
         let user_profiles = UserProfiles::new(stores, log, SystemClock, source);
-        let aggregates = Aggregates::new(store.clone(), DECODED_BYTES);
+        let aggregates = Aggregates::new(store.clone(), CACHED_BYTES);
 
         let mounts = Mounts::new("allezon", env!("CARGO_PKG_VERSION"))
             .mount(Arc::new(user_tags))
@@ -120,7 +123,7 @@ impl Opened {
         let path = data.part("store");
         let store = tokio::task::spawn_blocking({
             let path = path.clone();
-            move || EmbeddedStore::open(path, StoreOptions::default())
+            move || EmbeddedStore::open(path, STORE)
         })
         .await?
         .with_context(|| format!("cannot open the store {}", path.display()))?;

@@ -6,6 +6,7 @@
 //! cargo bench -p store-embedded --bench profiles -- fill DIR 3600000  an hour of tags, then killed
 //! cargo bench -p store-embedded --bench profiles -- open DIR          how long a start takes then, and what is idle
 //! cargo bench -p store-embedded --bench profiles -- chunks            10 chunks of 240 KB, warm
+//! cargo bench -p store-embedded --bench profiles -- minutes 500       sealed six times each, the newest 100 kept
 //! ```
 
 use std::path::Path;
@@ -46,6 +47,7 @@ fn main() {
         ["fill", directory, tags] => fill(Path::new(directory), tags.parse().expect("a number")),
         ["open", directory] => open(Path::new(directory)),
         ["chunks"] => chunks(),
+        ["minutes", minutes] => minutes_pass(minutes.parse().expect("a number")),
         _ => {
             load(10, &mut Fjall::new());
             load(10, &mut Redb::new());
@@ -334,6 +336,46 @@ fn chunks() {
     println!(
         "10 chunks of 240 KB: p50 {:.1?}, p99 {:.1?}, max {:.1?}",
         times[1_000], times[1_980], times[1_999]
+    );
+}
+
+fn minutes_pass(minutes: i64) {
+    const KEPT: i64 = 100;
+    let fjall = Fjall::new();
+    let (store, runtime) = (&fjall.store, &fjall.runtime);
+    let mut random = SmallRng::seed_from_u64(4);
+    let (cpu, start) = (cpu_seconds(), Instant::now());
+    runtime.block_on(async {
+        for minute in 0..minutes {
+            let bucket = BucketStart::from_minutes(minute);
+            for sealing in 1..=6 {
+                for _ in 0..20 {
+                    store.add_blocks(vec![(bucket, vec![1; 10_000].into())]).await.expect("adds");
+                }
+                let mut chunk = vec![0; 40_000 * sealing];
+                random.fill_bytes(&mut chunk);
+                let begun = store.begin_seal(bucket).await.expect("begins");
+                let (token, merged, replaced) = (begun.token, begun.head.blocks, begun.head.chunks);
+                let swap =
+                    Swap { bucket, token, merged, replaced, chunks: vec![(Action::View, chunk.into())] };
+                assert!(store.swap(swap).await.expect("swaps"));
+            }
+            store.raise_floor(BucketStart::from_minutes(minute - KEPT)).await.expect("raises");
+            store
+                .sync_checkpoints(0, &[("aggregate-worker", Position(minute.cast_unsigned()))])
+                .await
+                .expect("syncs");
+        }
+    });
+    let wall = start.elapsed();
+    println!(
+        "{minutes} minutes in {:.1?}, {:.1} CPU s; {} MiB on disk for {} MiB that are kept; {} MiB in memory (peak {})",
+        wall,
+        cpu_seconds() - cpu,
+        fjall.disk_bytes() >> 20,
+        (KEPT * 240_000) >> 20,
+        status_mib("VmRSS"),
+        status_mib("VmHWM"),
     );
 }
 

@@ -16,8 +16,7 @@ use std::sync::MutexGuard;
 use event_log::Position;
 use fjall::PersistMode;
 
-use crate::error::Fault;
-use crate::error::unavailable;
+use crate::error::{Fault, unavailable};
 use crate::handle::EmbeddedStore;
 use crate::journal;
 use crate::opened::Opened;
@@ -80,6 +79,7 @@ impl Opened {
             tracing::warn!(%cause, path = %self.path.display(), "the number of the last sync was not noted");
         }
         self.write_checkpoints(positions, syncs + 1)?;
+        self.flush_if_quiet()?;
         Ok(self.checkpoints().durable.clone().into_iter().collect())
     }
 

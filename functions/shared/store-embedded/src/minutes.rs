@@ -21,7 +21,7 @@ use crate::record;
 
 const FLOOR: &[u8] = b"floor";
 /// How long what left a head can still be read: longer than a reader takes from the head to the records.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The minutes of an open store.
 #[derive(Debug, Default)]
@@ -103,6 +103,7 @@ impl Opened {
         }
         drop(heads);
         self.flush_if_large(&self.blocks)?;
+        self.flush_if_large(&self.heads)?;
         Ok(dropped)
     }
 

@@ -40,10 +40,14 @@ const RECORDS_FILE_BYTES: u64 = 32 << 20;
 const RECORDS_APART_BYTES: u32 = 4 << 10;
 /// A block of profiles holds about a hundred tags: half a list.
 const PROFILES_BLOCK_BYTES: u32 = 8 << 10;
-/// At most so many memtables of a tree wait to be flushed: with the one being filled, they bound the memory.
-const MAX_WAITING_MEMTABLES: usize = 2;
-/// A memtable this many times over its size means that the disk does not keep up: no more is taken.
-const MEMTABLE_LIMIT_TIMES: u64 = 4;
+/// At most so many memtables of a tree wait to be flushed; meanwhile the next may grow beyond its size, which costs less
+/// than another file.
+const MAX_WAITING_MEMTABLES: usize = 1;
+/// A memtable this many times its size means that the disk does not keep up: writers wait. So a tree holds at most four
+/// times the size of its memtable.
+const MEMTABLE_LIMIT_TIMES: u64 = 2;
+/// After so many syncs without a write, once a second, what is in memory is flushed.
+const QUIET_SYNCS: u32 = 20;
 /// How long a write waits for that to end, and how often it looks. Longer than any merge, shorter than a delivery's time-out.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 const ROOM_POLL: Duration = Duration::from_millis(5);
@@ -53,7 +57,7 @@ const ROOM_POLL: Duration = Duration::from_millis(5);
 pub struct Options {
     /// What is read from disk is kept up to this many bytes.
     pub cache_bytes: u64,
-    /// What is written is gathered up to this many bytes for profiles, and as many for minutes, before it is flushed.
+    /// What is written is gathered up to about this many bytes for profiles, and as many for minutes, before it is flushed.
     pub memtable_bytes: u64,
 }
 
@@ -61,6 +65,13 @@ impl Default for Options {
     fn default() -> Self {
         Self { cache_bytes: 32 << 20, memtable_bytes: 16 << 20 }
     }
+}
+
+/// How long nothing was written.
+#[derive(Default)]
+struct Quiet {
+    written_bytes: u64,
+    syncs: u32,
 }
 
 /// An open directory.
@@ -82,6 +93,7 @@ pub(crate) struct Opened {
     pub(crate) syncing: Mutex<()>,
     pub(crate) minutes: Minutes,
     flushing: Mutex<()>,
+    quiet: Mutex<Quiet>,
     memtable_bytes: u64,
 }
 
@@ -125,12 +137,13 @@ impl Opened {
             path: path.to_owned(),
             directory,
             restarts,
-            profiles: database.keyspace(PROFILES, profiles_options)?,
             erasures: database.keyspace("erasures", small_options)?,
             heads: database.keyspace("heads", small_options)?,
             blocks: database.keyspace("blocks", records_options)?,
             chunks: database.keyspace("chunks", records_options)?,
             meta: database.keyspace("meta", small_options)?,
+            // The last: for each item of a journal, a start looks a tree up among those created, youngest first.
+            profiles: database.keyspace(PROFILES, profiles_options)?,
             database,
             erased,
             erasing: Mutex::default(),
@@ -138,6 +151,7 @@ impl Opened {
             syncing: Mutex::default(),
             minutes: Minutes::default(),
             flushing: Mutex::default(),
+            quiet: Mutex::default(),
             memtable_bytes: options.memtable_bytes,
         })
     }
@@ -190,7 +204,7 @@ impl Opened {
     /// Waits where flushing falls behind, and refuses to write where it falls behind for long.
     pub(crate) fn wait_for_room(&self, tree: &Keyspace) -> Result<(), Fault> {
         let since = Instant::now();
-        while tree.tree.active_memtable().size() > MEMTABLE_LIMIT_TIMES * self.memtable_bytes {
+        while tree.tree.active_memtable().size() > MEMTABLE_LIMIT_TIMES * self.memtable_bytes_of(tree) {
             self.flush_if_large(tree)?;
             if since.elapsed() > ROOM_WAIT {
                 // Fails where the thread that flushes has given up.
@@ -202,9 +216,43 @@ impl Opened {
         Ok(())
     }
 
+    /// Begins to flush what was written, once nothing more comes: an idle store holds no memory, and starts at once. To
+    /// be called at each sync.
+    pub(crate) fn flush_if_quiet(&self) -> Result<(), Fault> {
+        let large = [&self.profiles, &self.blocks, &self.chunks];
+        let written_bytes = large.iter().map(|tree| tree.tree.active_memtable().size()).sum();
+        let mut quiet = self.quiet.lock().expect("nothing panics under this lock");
+        if quiet.written_bytes != written_bytes {
+            *quiet = Quiet { written_bytes, syncs: 0 };
+        }
+        quiet.syncs += 1;
+        if quiet.syncs == QUIET_SYNCS {
+            for tree in large {
+                self.flush_over(tree, 0)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins to flush what was written to a tree, once it is enough.
     pub(crate) fn flush_if_large(&self, tree: &Keyspace) -> Result<(), Fault> {
-        let is_large = || tree.tree.active_memtable().size() > self.memtable_bytes;
+        self.flush_over(tree, self.memtable_bytes_of(tree))
+    }
+
+    /// Blocks and chunks share what profiles have alone; heads are small.
+    fn memtable_bytes_of(&self, tree: &Keyspace) -> u64 {
+        let share = if tree == &self.profiles {
+            1
+        } else if tree == &self.heads {
+            16
+        } else {
+            2
+        };
+        self.memtable_bytes / share
+    }
+
+    fn flush_over(&self, tree: &Keyspace, bytes: u64) -> Result<(), Fault> {
+        let is_large = || tree.tree.active_memtable().size() > bytes;
         if !is_large() || tree.tree.sealed_memtable_count() >= MAX_WAITING_MEMTABLES {
             return Ok(());
         }

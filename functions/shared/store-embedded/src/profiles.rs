@@ -59,13 +59,18 @@ impl ProfileStore for EmbeddedStore {
 impl Opened {
     fn put(&self, entries: Vec<Entry>) -> Result<(), Fault> {
         self.wait_for_room(&self.profiles)?;
-        let mut batch = self.batch(entries.len());
+        let mut kept = Vec::with_capacity(entries.len());
         for entry in entries {
             let cookie = hash(&entry.cookie);
             if entry.accepted_ms >= self.erased.before_ms(&cookie) {
-                let key = key(&cookie, entry.action, entry.instant, entry.identity);
-                batch.insert(&self.profiles, key, entry.packed);
+                kept.push((key(&cookie, entry.action, entry.instant, entry.identity), entry.packed));
             }
+        }
+        // In order, so that neighbours find their places in the same cache lines.
+        kept.sort_unstable_by_key(|(key, _)| *key);
+        let mut batch = self.batch(kept.len());
+        for (key, packed) in kept {
+            batch.insert(&self.profiles, key, packed);
         }
         self.commit(batch)?;
         self.flush_if_large(&self.profiles)

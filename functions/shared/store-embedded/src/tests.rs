@@ -16,7 +16,7 @@ use crate::handle::EmbeddedStore;
 use crate::opened::Options;
 
 /// Small enough that the tests flush and merge.
-const SMALL: Options = Options { cache_bytes: 1 << 20, memtable_bytes: 8 << 10 };
+const SMALL: Options = Options { cache_bytes: 1 << 20, memtable_bytes: 32 << 10 };
 const CONSUMER: &str = "profile-worker";
 const EVER: TimeRange = TimeRange { from: Instant::from_ms(i64::MIN), to: Instant::from_ms(i64::MAX) };
 /// So many entries share a cookie here: fewer than are kept.

@@ -14,7 +14,7 @@ use super::{CONSUMER, directory, entries, numbers_there, open, run};
 
 /// Where the child's directory is; the child's tests do nothing without it.
 const DIRECTORY: &str = "STORE_EMBEDDED_TEST_DIRECTORY";
-const KILLS: u64 = 8;
+const KILLS: u64 = 6;
 
 /// Starts one test of this program on a directory. Writes beyond a file's limit fail there instead of ending it.
 fn child(test: &str, directory: &Path) -> Child {
@@ -64,7 +64,7 @@ fn a_killed_process_keeps_what_its_checkpoint_says() {
         let said = lines
             .filter_map(|line| line.unwrap().strip_prefix("durable ").map(|n| n.parse::<u64>().unwrap()));
         // Killed at another place of its work each time.
-        durable = said.take(2 + usize::try_from(kill * 3).unwrap()).last().unwrap().max(durable);
+        durable = said.take(2 + usize::try_from(kill).unwrap()).last().unwrap().max(durable);
         child.kill().unwrap();
         child.wait().unwrap();
         run(check_killed(directory.path(), durable));

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use event_log::Position;
+use fjall::AbstractTree;
 use store::{MinuteStore, ProfileStore};
 
 use super::{CONSUMER, EVER, SMALL, directory, entries, numbers_there, open, run};
@@ -104,5 +105,20 @@ fn a_panic_reopens_it() {
         assert_eq!(store.floor().await.unwrap(), None);
         let one = entries(0..1).remove(0);
         assert_eq!(store.newest(&one.cookie, one.action, EVER, 1).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn an_idle_store_holds_nothing_in_memory() {
+    let directory = directory();
+    let store = open(directory.path());
+    run(async {
+        store.put(entries(0..10)).await.unwrap();
+        for _ in 0..30 {
+            store.sync_checkpoints(0, &[(CONSUMER, Position(10))]).await.unwrap();
+        }
+        let opened = store.opened().unwrap();
+        assert_eq!(opened.profiles.tree.active_memtable().size(), 0);
+        assert_eq!(numbers_there(&store, 10).await, (0..10).collect::<Vec<_>>());
     });
 }
