@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::alone;
 use crate::support::allezon::Home;
@@ -123,38 +124,54 @@ fn reset_needs_a_confirmation() {
 fn damaged_files_never_give_wrong_answers() {
     let _alone = alone();
     let home = Home::new();
+    let answers = fill(&home);
+    for (n, file) in files(home.data()).iter().enumerate() {
+        let inside = file.strip_prefix(home.data()).expect("inside");
+        // The store's tables and manifests are many and of a few kinds: one damage each is enough.
+        let damages = match inside.starts_with("store/lsm/keyspaces") {
+            true => &Damage::ALL[n % 3..=n % 3],
+            false => &Damage::ALL[..],
+        };
+        for damage in damages {
+            let copy = Home::new();
+            let mut cp = Command::new("cp");
+            assert!(cp.arg("-a").arg(home.data()).arg(copy.data()).status().expect("cp").success());
+            damage.to(&copy.data().join(inside));
+            let Ok(server) = copy.spawn(&[]).listens_or_ends() else {
+                says(&copy.log(), &["damaged", "cannot", "newer", "no data of allezon"], copy.data());
+                continue;
+            };
+            for (request, text) in &answers {
+                let answer = server.ask(request);
+                let is_right = (answer.status, answer.text()) == (200, text);
+                assert!(is_right || answer.status >= 500, "{damage:?} {}: {answer:?}", inside.display());
+            }
+        }
+    }
+}
+
+/// Questions, and their right answers, of what is then in the directory.
+fn fill(home: &Home) -> Vec<(Request, String)> {
     let tags: Vec<Tag> = (0..40).map(|n| Tag::view("c", &format!("2022-03-22T12:15:{n:02}Z"))).collect();
     let server = home.start(&[]);
     for tag in &tags {
         server.accept(tag);
     }
-    server.profile("c", (40, 0));
-    server.done(&Request::post("/sealer").binary("/t", "1", "com.allezon.tick"));
-    assert!(server.terminate().success());
-
     let newest_first: Vec<&Tag> = tags.iter().rev().collect();
-    let text = profile_text("c", &newest_first, &[]);
-    let files = files(home.data());
-    assert!(files.len() > 3, "{files:?}");
-    for (file, damage) in files
-        .iter()
-        .flat_map(|file| [Damage::Zeroed, Damage::Flipped, Damage::Cut].map(|damage| (file, damage)))
-    {
-        let copy = Home::new();
-        let mut cp = std::process::Command::new("cp");
-        assert!(cp.arg("-a").arg(home.data()).arg(copy.data()).status().expect("cp").success());
-        let victim = copy.data().join(file.strip_prefix(home.data()).expect("inside"));
-        let what = format!("{damage:?} {}", file.display());
-        damage.to(&victim);
-        let Ok(server) = copy.spawn(&[]).listens_or_ends() else {
-            says(&copy.log(), &["damaged", "cannot", "newer", "no data of allezon"], copy.data());
-            continue;
-        };
-        let answer = server.ask(&profile_request("c"));
-        let is_right = (answer.status, answer.text()) == (200, &*text);
-        // A log that lost its tail may have lost tags that its store still holds; nothing else may be missing.
-        assert!(is_right || answer.status >= 500, "{what}: {} {}", answer.status, answer.text());
+    let count = "/aggregates?time_range=2022-03-22T12:15:00_2022-03-22T12:16:00&action=VIEW&aggregates=COUNT";
+    let rows = r#"{"columns":["1m_bucket","action","count"],"rows":[["2022-03-22T12:15:00","VIEW","40"]]}"#;
+    let ids = r#"{"collection_name":"c","elements":["a","b"],"create_missing":true}"#;
+    let answers = vec![
+        (profile_request("c"), profile_text("c", &newest_first, &[])),
+        (Request::post(count), rows.to_owned()),
+        (Request::post("/get_ids").body(ids), r#"{"ids":[1,2]}"#.to_owned()),
+    ];
+    for (request, text) in &answers {
+        server.answers(request, text);
+        server.done(&Request::post("/sealer"));
     }
+    assert!(server.terminate().success());
+    answers
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -168,6 +185,8 @@ enum Damage {
 }
 
 impl Damage {
+    const ALL: [Self; 3] = [Self::Zeroed, Self::Flipped, Self::Cut];
+
     fn to(self, file: &Path) {
         let mut bytes = fs::read(file).expect("a file");
         // Files may have room in reserve behind what they hold.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -11,9 +11,11 @@ use crate::alone;
 use crate::ledger::{Writer, check};
 use crate::support::allezon::{Allezon, Home};
 use crate::support::http::{Client, Request};
+use crate::support::tags::{Tag, profile_request, profile_text};
 
-/// How often it is killed, unless `ALLEZON_KILLS` says otherwise.
+/// How often it is killed, and for how long on a slow machine, unless `ALLEZON_KILLS` asks for a number of kills.
 const KILLS: usize = 200;
+const KILLING: Duration = Duration::from_secs(45);
 /// Rounds between two checks of everything.
 const CHECK_EACH: usize = 50;
 const WRITERS: u64 = 3;
@@ -60,15 +62,30 @@ impl Numbers {
     }
 }
 
+/// Ticks, until nobody answers any more, so that it is killed in the midst of sealing too.
+fn seal(address: SocketAddr) {
+    let Ok(mut client) = Client::connect(address) else { return };
+    while client.ask(&Request::post("/sealer")).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn nothing_is_lost_and_nothing_counted_twice() {
     let _alone = alone();
-    let kills = std::env::var("ALLEZON_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
+    let wanted = std::env::var("ALLEZON_KILLS").ok().map(|kills| kills.parse().expect("a number"));
+    let started = Instant::now();
+    let goes_on = |round| match wanted {
+        Some(wanted) => round < wanted,
+        None => round < KILLS && started.elapsed() < KILLING,
+    };
     let mut random = SmallRng::seed_from_u64(17);
     let home = Home::new();
     let mut writers: Vec<Writer> = (0..WRITERS).map(Writer::new).collect();
     let mut numbers = Numbers::default();
-    for round in 0..kills {
+    let mut kills = 0;
+    for round in (0..).take_while(|round| goes_on(*round)) {
+        kills = round + 1;
         let durability = if round % 2 == 0 { "disk" } else { "process" };
         let starting = home.spawn(&["--durability", durability, "--log-level", "warn"]);
         if random.random_ratio(1, 10) {
@@ -84,6 +101,7 @@ fn nothing_is_lost_and_nothing_counted_twice() {
                 scope.spawn(move || writer.write(address, round, TAGS_PER_ROUND));
             }
             scope.spawn(|| numbers.write(address, TAGS_PER_ROUND / 4));
+            scope.spawn(move || seal(address));
             std::thread::sleep(life);
             server.kill();
         });
@@ -107,4 +125,22 @@ fn nothing_is_lost_and_nothing_counted_twice() {
         numbers.known.len()
     );
     assert!(kills == 0 || answered > kills, "hardly anything was written: {answered}");
+}
+
+#[test]
+fn an_answered_erasure_stays_done() {
+    let _alone = alone();
+    let home = Home::new();
+    let (before, after) = (Tag::view("c", "2022-03-01T00:00:00Z"), Tag::view("c", "2022-03-01T00:01:00Z"));
+    let server = home.start(&["--durability", "process"]);
+    server.accept(&before);
+    let erased = server.ask(&Request::new("DELETE", "/user_profiles/c"));
+    server.accept(&after);
+    server.kill();
+    assert_eq!(erased.status, 204);
+    for _ in 0..2 {
+        let server = home.start(&[]);
+        server.answers(&profile_request("c"), &profile_text("c", &[&after], &[]));
+        server.kill();
+    }
 }

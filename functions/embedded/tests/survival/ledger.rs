@@ -210,3 +210,36 @@ fn check_aggregates(server: &Allezon, found: &[&Sent]) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_profile_is_noticed() {
+        let mut writer = Writer::new(3);
+        for _ in 0..2 {
+            let next = writer.next(0);
+            writer.sent.push(next);
+        }
+        writer.sent[0].answered = true;
+        let [answered, doubtful] = [0, 1].map(|at| writer.sent[at].tag.json());
+        let found = |views: &str, buys: &str| {
+            let profile =
+                serde_json::from_str(&format!(r#"{{"views":[{views}],"buys":[{buys}]}}"#)).expect("JSON");
+            check_profile(&writer.sent, &profile).map(|found| found.len())
+        };
+        assert_eq!(found("", &answered), Ok(1));
+        assert_eq!(found(&doubtful, &answered), Ok(2));
+        for (views, buys, wrong) in [
+            ("", "", "lost"),
+            (&*doubtful, "", "lost"),
+            ("", &*format!("{answered},{answered}"), "twice"),
+            (&answered, "", "changed"),
+            ("", &answered.replace("o0", "o1"), "changed"),
+            ("", &answered.replace("3000000000", "3000000009"), "never sent"),
+        ] {
+            assert!(found(views, buys).is_err_and(|told| told.starts_with(wrong)), "{wrong}: {views} {buys}");
+        }
+    }
+}

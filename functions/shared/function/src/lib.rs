@@ -54,7 +54,10 @@ pub struct Route {
 
 /// What reaches a function.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "plain HTTP is the hot path: boxing it would cost an allocation a tag")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "plain HTTP is the hot path: boxing it would cost an allocation a tag"
+)]
 pub enum Call {
     /// A plain HTTP request on one of its routes.
     Http(Request),

@@ -19,7 +19,10 @@ impl<'a> Query<'a> {
         let mut parameters = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             if parameters.len() == MAX_PARAMETERS {
-                return Err(Failure::malformed("query", format!("has more than {MAX_PARAMETERS} parameters")));
+                return Err(Failure::malformed(
+                    "query",
+                    format!("has more than {MAX_PARAMETERS} parameters"),
+                ));
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             parameters.push((decode("query", name)?, decode(name, value)?));
