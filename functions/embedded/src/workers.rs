@@ -51,6 +51,16 @@ struct Deliveries<P, A> {
     max_lag_ms: u64,
 }
 
+/// What is under way to profiles: a few at once keep both processors busy.
+fn to_profiles() -> Limits {
+    Limits { in_flight: 16, in_flight_bytes: 4 << 20, ..Limits::default() }
+}
+
+/// What is under way to minutes: each event waits up to 50 ms there to be packed with others, so many are on their way.
+fn to_minutes() -> Limits {
+    Limits { in_flight: 512, in_flight_bytes: 8 << 20, ..Limits::default() }
+}
+
 /// A worker as the log sees it.
 struct Worker<F> {
     function: Arc<F>,
@@ -154,8 +164,8 @@ impl<P: Function, A: Function> Deliveries<P, A> {
             let from = self.store.checkpoint(name).await?.unwrap_or_default();
             all.push(Arc::new(Progress::new(name, from)));
         }
-        self.deliver(&mut deliveries, &self.profile_worker, (&all[0], &ended));
-        self.deliver(&mut deliveries, &self.aggregate_worker, (&all[1], &ended));
+        self.deliver(&mut deliveries, &self.profile_worker, to_profiles(), (&all[0], &ended));
+        self.deliver(&mut deliveries, &self.aggregate_worker, to_minutes(), (&all[1], &ended));
 
         let mut look = interval(LOOK_EACH);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -184,6 +194,7 @@ impl<P: Function, A: Function> Deliveries<P, A> {
         &self,
         deliveries: &mut JoinSet<()>,
         function: &Arc<F>,
+        limits: Limits,
         (progress, ended): (&Arc<Progress>, &watch::Receiver<bool>),
     ) {
         let worker =
@@ -191,7 +202,7 @@ impl<P: Function, A: Function> Deliveries<P, A> {
         let mut ended = ended.clone();
         let shutdown = async move { raised(&mut ended).await };
         let log = Arc::clone(&self.logs.tags);
-        deliveries.spawn(deliver(log, Arc::new(worker), Limits::default(), Arc::clone(progress), shutdown));
+        deliveries.spawn(deliver(log, Arc::new(worker), limits, Arc::clone(progress), shutdown));
     }
 
     fn look(&self, all: &[Arc<Progress>]) {

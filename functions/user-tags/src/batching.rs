@@ -11,14 +11,13 @@ use model::{AcceptedTag, Batch, BatchId, Clock, ProductId};
 use opentelemetry::metrics::Counter;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How tags are gathered into batches.
 #[derive(Debug, Clone, Copy)]
 pub struct Batching {
-    /// How long a batch waits for more tags after its first; zero for a log whose append is a sync, where what arrives
-    /// during one append is the next batch.
-    pub linger: Duration,
+    /// The least time from one batch to the next: what arrives meanwhile is the next. A tag after a pause waits for nothing.
+    pub pace: Duration,
     /// How many appends may be under way at once.
     pub in_flight: usize,
     /// The most tags that wait for a batch; over it, tags are refused with 503. At 60,000 tags a second 4,096 are 70 ms.
@@ -26,8 +25,9 @@ pub struct Batching {
 }
 
 impl Batching {
-    /// For a log on a disk of this machine.
-    pub const EMBEDDED: Self = Self { linger: Duration::ZERO, in_flight: 1, waiting: 4_096 };
+    /// For a log on a disk of this machine. At 10,000 tags a second the pace saves a quarter of the processor's time, which
+    /// commits of five tags each would take.
+    pub const EMBEDDED: Self = Self { pace: Duration::from_millis(2), in_flight: 1, waiting: 4_096 };
 }
 
 /// The most tags in a batch: what is answered, retried and redelivered at once.
@@ -56,6 +56,8 @@ struct Gathering<L, C> {
     clock: C,
     source: Arc<str>,
     sequence: u64,
+    /// When the next batch may begin.
+    next: Instant,
     batching: Batching,
     committed: Committed,
 }
@@ -81,7 +83,16 @@ pub(crate) fn start<L: EventLog, C: Clock>(
         batches: counter("allezon.batches.accepted", "Batches that are durable in the log.", "{batch}"),
     };
     let source = source.into();
-    let gathering = Gathering { queue, log: Arc::new(log), clock, source, sequence: 0, batching, committed };
+    let gathering = Gathering {
+        queue,
+        log: Arc::new(log),
+        clock,
+        source,
+        sequence: 0,
+        next: Instant::now(),
+        batching,
+        committed,
+    };
     (Sender(sender), gathering.run())
 }
 
@@ -119,14 +130,10 @@ impl<L: EventLog, C: Clock> Gathering<L, C> {
         let mut bytes = size(&first);
         let mut batch = vec![first];
         let full = |batch: &Vec<Waiting>, bytes| batch.len() >= MAX_TAGS || bytes >= MAX_BYTES;
-        let closing = tokio::time::Instant::now() + self.batching.linger;
+        sleep_until(self.next).await;
+        self.next = Instant::now() + self.batching.pace;
         while !full(&batch, bytes) {
-            let next = match self.queue.try_recv() {
-                Ok(next) => Some(next),
-                Err(_) if self.batching.linger.is_zero() => None,
-                Err(_) => tokio::time::timeout_at(closing, self.queue.recv()).await.ok().flatten(),
-            };
-            let Some(next) = next else { break };
+            let Ok(next) = self.queue.try_recv() else { break };
             bytes += size(&next);
             batch.push(next);
         }

@@ -12,11 +12,11 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use user_tags::Batching;
 
-use shop::{NOW_MS, SOURCE, Shop, event, post, tag, tag_text, with_keys};
+use shop::{AT_ONCE, NOW_MS, SOURCE, Shop, event, post, tag, tag_text, with_keys};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_done_is_in_the_log() {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     let own = |identity| AcceptedTag { tag: tag(2), identity: Some(identity) };
     let plain = AcceptedTag { tag: tag(1), identity: None };
     let cases = [
@@ -37,7 +37,7 @@ async fn what_is_done_is_in_the_log() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_at_once_share_a_batch() {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     for calls in [500, 3] {
         shop.check((0..calls).map(|price| post(tag_text(price))), ("done", calls)).await;
     }
@@ -56,7 +56,7 @@ async fn a_batch_is_closed_before_it_is_too_large_for_the_log() {
         tag_text(1).replace("Trousers", &"\\u0001".repeat(model::MAX_NAME_BYTES)),
     ];
     for text in texts {
-        let shop = Shop::open(Batching::EMBEDDED);
+        let shop = Shop::open(AT_ONCE);
         shop.check((0..150).map(|_| post(text.clone())), ("done", 150)).await;
         assert_eq!(shop.prices().await.len(), 150);
         shop.numbers_are_unique().await;
@@ -64,25 +64,24 @@ async fn a_batch_is_closed_before_it_is_too_large_for_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_waits_for_more_tags_where_the_log_is_far_away() {
-    let batching = Batching { linger: Duration::from_millis(5), in_flight: 2, waiting: 100 };
+async fn batches_keep_a_distance_and_the_first_waits_for_nothing() {
+    let batching = Batching { pace: Duration::from_millis(5), in_flight: 2, waiting: 100 };
     let shop = Shop::open(batching);
     let first = shop.begin(post(tag_text(1))).await;
-    shop.pass(Duration::from_millis(4)).await;
+    assert_eq!(shop::end(first).await, "done");
     let second = shop.begin(post(tag_text(2))).await;
-    assert!(!first.is_finished() && !second.is_finished());
-    shop.pass(Duration::from_millis(2)).await;
-    assert_eq!((shop::end(first).await, shop::end(second).await), ("done".into(), "done".into()));
+    shop.pass(Duration::from_millis(3)).await;
     let third = shop.begin(post(tag_text(3))).await;
-    shop.pass(Duration::from_millis(6)).await;
-    assert_eq!(shop::end(third).await, "done");
+    assert!(!second.is_finished() && !third.is_finished());
+    shop.pass(Duration::from_millis(3)).await;
+    assert_eq!((shop::end(second).await, shop::end(third).await), ("done".into(), "done".into()));
     let batches = shop.batches().await;
-    assert_eq!(batches.iter().map(|(_, batch)| batch.tags.len()).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(batches.iter().map(|(_, batch)| batch.tags.len()).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_start_numbers_its_own_batches() {
-    let mut shop = Shop::open(Batching::EMBEDDED);
+    let mut shop = Shop::open(AT_ONCE);
     assert_eq!(shop.call(post(tag_text(1))).await, "done");
     shop.start_again("/user-tags/next").await;
     assert_eq!(shop.call(post(tag_text(1))).await, "done");
@@ -113,7 +112,7 @@ proptest! {
     #[test]
     fn the_log_has_what_was_answered(groups in sent()) {
         shop::block_on(async {
-            let shop = Shop::open(Batching::EMBEDDED);
+            let shop = Shop::open(AT_ONCE);
             let mut expected: BTreeMap<_, usize> = BTreeMap::new();
             for group in groups {
                 let calls = group.iter().map(|&(sent, price)| match sent {

@@ -2,12 +2,11 @@
 
 use cloudevents::{EventBuilder, EventBuilderV10};
 use function::Call;
-use user_tags::Batching;
 
-use crate::shop::{Shop, event, post, tag_text, with_keys};
+use crate::shop::{AT_ONCE, Shop, event, post, tag_text, with_keys};
 
 async fn check(when: Call, then: &str) {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     assert_eq!(shop.call(when).await, format!("refused: {then}"));
     assert_eq!(shop.batches().await.len(), 0);
     assert_eq!(shop.call(post(tag_text(1))).await, "done", "the next one is taken");
@@ -52,6 +51,6 @@ async fn what_is_no_key() {
     for keys in cases {
         check(with_keys(tag_text(1), keys), "Idempotency-Key").await;
     }
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     assert_eq!(shop.call(with_keys(tag_text(1), &[&longest])).await, "done");
 }

@@ -19,6 +19,8 @@ use user_tags::{Batching, UserTags};
 
 pub(crate) const SOURCE: &str = "/user-tags/test";
 pub(crate) const NOW_MS: u64 = 1_646_092_800_123;
+/// Time stands still here, so batches keep no distance.
+pub(crate) const AT_ONCE: Batching = Batching { pace: Duration::ZERO, ..Batching::EMBEDDED };
 /// Far more than the log of a test holds.
 const READ_BYTES: usize = 1 << 30;
 /// More turns than any task of a test needs to come to where it waits.

@@ -8,7 +8,7 @@ use function::{Call, Function};
 use model::clock::SetClock;
 use user_tags::{Batching, UserTags};
 
-use crate::shop::{NOW_MS, Shop, State, end, post, settle, tag_text};
+use crate::shop::{AT_ONCE, NOW_MS, Shop, State, end, post, settle, tag_text};
 
 /// The contract: whoever asks waits so long.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
@@ -31,7 +31,7 @@ async fn until_done(shop: &Shop, price: i32) {
 
 #[tokio::test(start_paused = true)]
 async fn an_unavailable_log() {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     assert_eq!(shop.call(tag_call(1)).await, "done");
     for round in 0..2 {
         shop.disk.set(State::Broken);
@@ -49,7 +49,7 @@ async fn an_unavailable_log() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_log() {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     shop.disk.set(State::Stuck);
     let in_the_log = shop.begin(tag_call(1)).await;
     let waiting = [shop.begin(tag_call(2)).await, shop.begin(tag_call(2)).await];
@@ -70,7 +70,7 @@ async fn a_slow_log() {
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_slow_but_in_time() {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     shop.disk.set(State::Stuck);
     let first = shop.begin(tag_call(1)).await;
     let second = shop.begin(tag_call(2)).await;
@@ -83,7 +83,7 @@ async fn a_log_that_is_slow_but_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn more_than_may_wait() {
-    let shop = Shop::open(Batching { waiting: 3, ..Batching::EMBEDDED });
+    let shop = Shop::open(Batching { waiting: 3, ..AT_ONCE });
     let answers = shop.call_at_once((0..10).map(tag_call)).await;
     assert_eq!(answers[..3], ["done"; 3]);
     assert_eq!(answers[3..], ["unavailable: too many tags wait"; 7]);
@@ -106,11 +106,11 @@ async fn more_than_may_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn workers_that_are_behind() {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     let behind = Arc::new(AtomicBool::new(true));
     let flag = Arc::clone(&behind);
     let (function, gathering) =
-        UserTags::new(Arc::clone(&shop.log), SetClock::at(NOW_MS), "/user-tags/b", Batching::EMBEDDED);
+        UserTags::new(Arc::clone(&shop.log), SetClock::at(NOW_MS), "/user-tags/b", AT_ONCE);
     tokio::spawn(gathering);
     let function = function.unless(Arc::new(move || flag.load(Ordering::Relaxed)));
     let told = async |call| function.call(call).await.map_err(|failure| failure.to_string());
@@ -124,7 +124,7 @@ async fn workers_that_are_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn clients_that_go_away() {
-    let shop = Shop::open(Batching::EMBEDDED);
+    let shop = Shop::open(AT_ONCE);
     assert_eq!(shop.call(tag_call(1)).await, "done");
     shop.disk.set(State::Stuck);
     let first = shop.begin(tag_call(2)).await;
@@ -141,14 +141,13 @@ async fn clients_that_go_away() {
 
 #[tokio::test(start_paused = true)]
 async fn gathering_ends_when_all_are_answered() {
-    let mut shop = Shop::open(Batching::EMBEDDED);
+    let mut shop = Shop::open(AT_ONCE);
     shop.disk.set(State::Stuck);
     let gone = [shop.begin(tag_call(1)).await, shop.begin(tag_call(2)).await];
     gone.iter().for_each(tokio::task::JoinHandle::abort);
     settle().await;
     // The function is dropped here, with one batch in the log's hands and another one waiting.
-    let (next, _) =
-        UserTags::new(Arc::clone(&shop.log), SetClock::at(NOW_MS), "/user-tags/b", Batching::EMBEDDED);
+    let (next, _) = UserTags::new(Arc::clone(&shop.log), SetClock::at(NOW_MS), "/user-tags/b", AT_ONCE);
     shop.function = Arc::new(next);
     settle().await;
     assert!(!shop.gathering.is_finished(), "a batch is under way");
