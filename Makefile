@@ -45,7 +45,7 @@ fmt: ## format the code
 	$(CARGO) fmt --all
 
 .PHONY: bench
-bench: ## measure everything that docs/benchmarks.md tells (about 15 minutes; wants wrk, and chdb for ClickHouse)
+bench: ## measure everything that docs/benchmarks.md tells (about 20 minutes; wants wrk, and chdb for ClickHouse)
 	./docs/bench
 
 .PHONY: fuzz
