@@ -35,6 +35,7 @@ pub struct Question {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct QuestionData {
     time_range: String,
     action: String,

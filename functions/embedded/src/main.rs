@@ -11,6 +11,7 @@ mod shop;
 mod workers;
 
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -23,9 +24,21 @@ use shop::Shop;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let options = Options::parse();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(options))
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(options)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, also where RUST_BACKTRACE would have `anyhow` add a page.
+            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {

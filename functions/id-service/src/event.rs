@@ -66,6 +66,7 @@ enum Kind {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct GetId<'a> {
     #[serde(borrow)]
     collection_name: Cow<'a, str>,
@@ -75,6 +76,7 @@ struct GetId<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct GetIds<'a> {
     #[serde(borrow)]
     collection_name: Cow<'a, str>,
@@ -84,6 +86,7 @@ struct GetIds<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct GetElements<'a> {
     #[serde(borrow)]
     collection_name: Cow<'a, str>,

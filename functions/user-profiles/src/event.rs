@@ -46,6 +46,7 @@ pub struct Answer {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct QuestionData {
     cookie: String,
     time_range: String,

@@ -201,6 +201,7 @@ impl UserTag {
 
 /// The text of a tag as it arrives.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 pub(crate) struct WireTag<'a> {
     #[serde(borrow)]
     time: Cow<'a, str>,
@@ -217,6 +218,7 @@ pub(crate) struct WireTag<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct WireProduct<'a> {
     #[serde(borrow)]
     product_id: &'a RawValue,
@@ -429,7 +431,8 @@ mod tests {
         }
         assert_eq!(refusal("").field, "");
         assert_eq!(refusal("{").field, "");
-        assert_eq!(refusal(&format!("[{EXAMPLE}]")).field, "");
+        let list = refusal(&format!("[{EXAMPLE}]"));
+        assert_eq!(list, error("", "invalid type: sequence, expected a JSON object at line 1 column 0"));
         assert_eq!(refusal("[]").field, "");
         assert_eq!(refusal(&format!("{EXAMPLE}{EXAMPLE}")).field, "");
         assert_eq!(refusal(&with("CL", "\u{1}")).field, "country");
