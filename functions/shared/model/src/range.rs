@@ -16,7 +16,7 @@ pub struct TimeRange {
     pub to: Instant,
 }
 
-/// Whole minutes from `from` inclusive to `to` exclusive, at most [`MAX_MINUTES`].
+/// Whole minutes from `from` inclusive to `to` exclusive, at most 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinuteRange {
     from: BucketStart,
