@@ -15,7 +15,7 @@ use crate::support::tags::{Tag, profile_request, profile_text};
 
 /// How often it is killed, and for how long on a slow machine, unless `ALLEZON_KILLS` asks for a number of kills.
 const KILLS: usize = 200;
-const KILLING: Duration = Duration::from_secs(45);
+const KILLING: Duration = Duration::from_secs(240);
 /// Rounds between two checks of everything.
 const CHECK_EACH: usize = 50;
 const WRITERS: u64 = 3;
