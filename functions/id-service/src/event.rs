@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cloudevents::AttributesReader;
 use function::{Call, Failure, Refused, Reply, Route};
 use model::batch::data_bytes;
-use model::{Collection, MAX_ELEMENT_BYTES, NameNumber, Object};
+use model::{Collection, FieldError, MAX_ELEMENT_BYTES, NameNumber, Object};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -197,23 +197,9 @@ fn id(index: usize, text: &str) -> Result<Option<NameNumber>, Failure> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Failure> {
-    let Object(parsed) = serde_json::from_slice(text).map_err(|_| explain::<T>(text))?;
-    Ok(parsed)
-}
-
-/// Parses once more what failed, this time noting where: the common case pays nothing for it.
-fn explain<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Failure {
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let Err(failed) = serde_path_to_error::deserialize::<_, Object<T>>(&mut json) else {
-        return Failure::malformed("body", "must be one JSON object with nothing behind it");
-    };
-    let reason = failed.inner().to_string();
-    let missing = reason.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
-    match (missing, failed.path().to_string()) {
-        (Some((field, _)), _) => Failure::malformed(field.to_owned(), "is missing"),
-        (None, path) if path.starts_with(['.', '?', '[']) => Failure::malformed("body", reason),
-        (None, path) => Failure::malformed(path, reason),
-    }
+    Object::parse(text).map_err(|FieldError { field, reason }| {
+        Failure::malformed(if field.is_empty() { "body".to_owned() } else { field }, reason)
+    })
 }
 
 impl<T> Items<T> {

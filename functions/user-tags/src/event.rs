@@ -3,7 +3,7 @@
 use cloudevents::AttributesReader;
 use function::{Call, Failure, Refused, Request};
 use model::batch::data_bytes;
-use model::{AcceptedTag, OwnIdentity, TagError, UserTag};
+use model::{AcceptedTag, FieldError, OwnIdentity, UserTag};
 
 /// The type under which a tag reaches a port that several functions share; alone on its port, `user-tags` takes any type.
 pub const EVENT_TYPE: &str = "com.allezon.user-tag";
@@ -41,7 +41,7 @@ fn decode_request(request: &Request) -> Result<AcceptedTag, Failure> {
 }
 
 fn decode_tag(text: &[u8]) -> Result<UserTag, Failure> {
-    UserTag::from_json(text).map_err(|TagError { field, reason }| {
+    UserTag::from_json(text).map_err(|FieldError { field, reason }| {
         let field = (!field.is_empty()).then(|| field.into());
         Failure::refused(Refused::Malformed, field, reason)
     })

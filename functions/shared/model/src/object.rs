@@ -1,7 +1,18 @@
-//! Structs that only an object stands for.
+//! Structs that only an object stands for, and why a text is none.
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
+use thiserror::Error;
+
+/// Why a text is not the object that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field}: {reason}")]
+pub struct FieldError {
+    /// The path of the field at fault, as `product_info.price`; empty where the text is no JSON object at all.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
 
 /// A struct that is read from a JSON object. Derived structs also take an array of their fields' values, which no contract
 /// says.
@@ -11,6 +22,38 @@ pub struct Object<T>(pub T);
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(AsMap(deserializer)).map(Self)
+    }
+}
+
+impl<'a, T: Deserialize<'a>> Object<T> {
+    /// What a text holds that is this object and nothing else.
+    pub fn parse(text: &'a [u8]) -> Result<T, FieldError> {
+        let Self(parsed) = serde_json::from_slice(text).map_err(|_| Self::explain(text))?;
+        Ok(parsed)
+    }
+
+    /// Parses once more what failed, this time noting where: the common case pays nothing for it.
+    fn explain(text: &'a [u8]) -> FieldError {
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let Err(failed) = serde_path_to_error::deserialize::<_, Self>(&mut json) else {
+            return FieldError::new("", "must be one JSON object with nothing behind it");
+        };
+        let path = failed.path().to_string();
+        let reason = failed.inner().to_string();
+        // The place is `?` where the text ends or breaks before the next field's name.
+        let parent = path.trim_end_matches(['.', '?']);
+        let missing = reason.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
+        match missing {
+            Some((field, _)) if parent.is_empty() => FieldError::new(field, "is missing"),
+            Some((field, _)) => FieldError::new(format!("{parent}.{field}"), "is missing"),
+            None => FieldError::new(parent, reason),
+        }
+    }
+}
+
+impl FieldError {
+    pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
     }
 }
 

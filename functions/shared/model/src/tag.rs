@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::ser::{Error as _, SerializeStruct};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use thiserror::Error;
 
-use crate::{Object, TagTime};
+use crate::{FieldError, Object, TagTime};
 
 /// The longest name (cookie, country, origin, product, brand, category) in bytes of UTF-8: far beyond any real one, and
 /// small enough that one tag cannot fill a batch.
@@ -80,16 +79,6 @@ pub enum Device {
     Mobile,
     /// A television.
     Tv,
-}
-
-/// Why a text is not a user tag.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field}: {reason}")]
-pub struct TagError {
-    /// The path of the field at fault, as `product_info.price`; empty where the text is no JSON object at all.
-    pub field: String,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 impl Action {
@@ -173,9 +162,8 @@ impl TryFrom<Cow<'_, str>> for Device {
 
 impl UserTag {
     /// A tag from its JSON text. Unknown fields are ignored; a missing, repeated or wrong one is named.
-    pub fn from_json(text: &[u8]) -> Result<Self, TagError> {
-        let Object(wire): Object<WireTag<'_>> = serde_json::from_slice(text).map_err(|_| explain(text))?;
-        wire.check()
+    pub fn from_json(text: &[u8]) -> Result<Self, FieldError> {
+        Object::<WireTag<'_>>::parse(text)?.check()
     }
 
     /// Bytes that are equal for equal tags only: every field with its length, in the contract's order.
@@ -230,9 +218,12 @@ struct WireProduct<'a> {
 }
 
 impl WireTag<'_> {
-    pub(crate) fn check(self) -> Result<UserTag, TagError> {
+    pub(crate) fn check(self) -> Result<UserTag, FieldError> {
         let time = TagTime::parse(&self.time).ok_or_else(|| {
-            error("time", "must be a time of UTC as 2022-03-22T12:15:00.000Z, with at most 9 fraction digits")
+            FieldError::new(
+                "time",
+                "must be a time of UTC as 2022-03-22T12:15:00.000Z, with at most 9 fraction digits",
+            )
         })?;
         let Object(product) = self.product_info;
         Ok(UserTag {
@@ -253,17 +244,17 @@ impl WireTag<'_> {
 }
 
 impl ProductId {
-    fn parse(raw: &RawValue) -> Result<Self, TagError> {
+    fn parse(raw: &RawValue) -> Result<Self, FieldError> {
         const FIELD: &str = "product_info.product_id";
         let text = raw.get();
         if text.starts_with('"') {
             let id: Cow<'_, str> =
-                serde_json::from_str(text).map_err(|cause| error(FIELD, cause.to_string()))?;
+                serde_json::from_str(text).map_err(|cause| FieldError::new(FIELD, cause.to_string()))?;
             return Ok(Self::Text(name(FIELD, id)?));
         }
         let digits = text.strip_prefix('-').unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(error(FIELD, "must be a string or an integer"));
+            return Err(FieldError::new(FIELD, "must be a string or an integer"));
         }
         match text.parse::<i64>() {
             Ok(id) if text != "-0" => Ok(Self::Integer(id)),
@@ -272,34 +263,11 @@ impl ProductId {
     }
 }
 
-fn name(field: &str, value: Cow<'_, str>) -> Result<String, TagError> {
+fn name(field: &str, value: Cow<'_, str>) -> Result<String, FieldError> {
     if value.len() > MAX_NAME_BYTES {
-        return Err(error(field, format!("must not be longer than {MAX_NAME_BYTES} bytes")));
+        return Err(FieldError::new(field, format!("must not be longer than {MAX_NAME_BYTES} bytes")));
     }
     Ok(value.into_owned())
-}
-
-fn error(field: impl Into<String>, reason: impl Into<String>) -> TagError {
-    TagError { field: field.into(), reason: reason.into() }
-}
-
-/// Parses once more what failed, this time noting where: the common case pays nothing for it.
-fn explain(text: &[u8]) -> TagError {
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let failed = serde_path_to_error::deserialize::<_, Object<WireTag<'_>>>(&mut json).err();
-    let Some(failed) = failed else {
-        return error("", "must be one JSON object with nothing behind it");
-    };
-    let path = failed.path().to_string();
-    let reason = failed.inner().to_string();
-    // The place is `?` where the text ends or breaks before the next field's name.
-    let parent = path.trim_end_matches(['.', '?']);
-    let missing = reason.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
-    match missing {
-        Some((field, _)) if parent.is_empty() => error(field, "is missing"),
-        Some((field, _)) => error(format!("{parent}.{field}"), "is missing"),
-        None => error(parent, reason),
-    }
 }
 
 impl Serialize for UserTag {
@@ -362,7 +330,7 @@ mod tests {
         serde_json::to_string(&UserTag::from_json(text.as_bytes()).expect(text)).unwrap()
     }
 
-    fn refusal(text: &str) -> TagError {
+    fn refusal(text: &str) -> FieldError {
         UserTag::from_json(text.as_bytes()).expect_err(text)
     }
 
@@ -432,7 +400,10 @@ mod tests {
         assert_eq!(refusal("").field, "");
         assert_eq!(refusal("{").field, "");
         let list = refusal(&format!("[{EXAMPLE}]"));
-        assert_eq!(list, error("", "invalid type: sequence, expected a JSON object at line 1 column 0"));
+        assert_eq!(
+            list,
+            FieldError::new("", "invalid type: sequence, expected a JSON object at line 1 column 0")
+        );
         assert_eq!(refusal("[]").field, "");
         assert_eq!(refusal(&format!("{EXAMPLE}{EXAMPLE}")).field, "");
         assert_eq!(refusal(&with("CL", "\u{1}")).field, "country");
