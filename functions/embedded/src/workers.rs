@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloudevents::event::ExtensionValue;
 use event_log::delivery::{Limits, Progress, Rejection, Sink, deliver};
-use event_log::{EventLog, Position, Recorded};
+use event_log::{Append, EventLog, Position, Recorded};
 use event_log_embedded::EmbeddedLog;
 use function::{Call, Failure, Function};
 use model::Clock;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use event::{Answer, Ask, Question};
-use event_log::EventLog;
+use event_log::Append;
 use function::{Call, Description, Failure, Function, Reply, Route};
 use model::{Action, Clock, Collection, Cookie, Erasure, NameNumber, NameRef, PackedTag, TagKey, UserTag};
 use store::{Names, ProfileStore, StoredTag};
@@ -36,7 +36,7 @@ pub struct UserProfiles<S, N, L, C> {
 /// The names behind the numbers of some tags.
 type Spelled = HashMap<(Collection, NameNumber), String>;
 
-impl<S: ProfileStore, N: Names, L: EventLog, C: Clock> UserProfiles<S, N, L, C> {
+impl<S: ProfileStore, N: Names, L: Append, C: Clock> UserProfiles<S, N, L, C> {
     /// Reads these profiles with these names; appends erasures to this log, under a source that is unique for each start.
     pub fn new((profiles, names): (S, N), log: L, clock: C, source: impl Into<String>) -> Self {
         Self { profiles, names, log, clock, source: source.into(), erasures: AtomicU64::new(0) }
@@ -116,7 +116,7 @@ impl<S: ProfileStore, N: Names, L: EventLog, C: Clock> UserProfiles<S, N, L, C> 
     }
 }
 
-impl<S: ProfileStore, N: Names, L: EventLog, C: Clock> Function for UserProfiles<S, N, L, C> {
+impl<S: ProfileStore, N: Names, L: Append, C: Clock> Function for UserProfiles<S, N, L, C> {
     fn describe(&self) -> Description {
         Description {
             name: "user-profiles",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloudevents::Event;
 use cloudevents::event::ExtensionValue;
-use event_log::EventLog;
+use event_log::Append;
 use function::Failure;
 use model::{AcceptedTag, Batch, BatchId, Clock, ProductId};
 use opentelemetry::metrics::Counter;
@@ -69,7 +69,7 @@ struct Committed {
 }
 
 /// The sending end, and the task that gathers and appends.
-pub(crate) fn start<L: EventLog, C: Clock>(
+pub(crate) fn start<L: Append, C: Clock>(
     log: L,
     clock: C,
     source: &str,
@@ -110,7 +110,7 @@ impl Sender {
     }
 }
 
-impl<L: EventLog, C: Clock> Gathering<L, C> {
+impl<L: Append, C: Clock> Gathering<L, C> {
     async fn run(mut self) {
         let turns = Arc::new(Semaphore::new(self.batching.in_flight));
         while let Some(first) = self.queue.recv().await {
@@ -170,7 +170,7 @@ impl<L: EventLog, C: Clock> Gathering<L, C> {
 }
 
 /// Appends, and answers all who wait: with the log's word, or after our patience with none. Says whether it is durable.
-async fn commit<L: EventLog>(
+async fn commit<L: Append>(
     log: &L,
     event: Event,
     answers: Vec<oneshot::Sender<Result<(), Failure>>>,

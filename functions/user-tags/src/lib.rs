@@ -9,7 +9,7 @@ pub mod event;
 
 use std::sync::Arc;
 
-use event_log::EventLog;
+use event_log::Append;
 use function::{Call, Description, Failure, Function, Reply, Route};
 use model::Clock;
 
@@ -30,7 +30,7 @@ pub struct UserTags {
 impl UserTags {
     /// Appends batches to this log under this source, which must be unique for each start. Also gives the task that
     /// gathers them: it ends when the function is dropped and everything is answered.
-    pub fn new<L: EventLog, C: Clock>(
+    pub fn new<L: Append, C: Clock>(
         log: L,
         clock: C,
         source: &str,

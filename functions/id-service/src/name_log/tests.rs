@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudevents::{EventBuilder, EventBuilderV10};
-use event_log::{EventLog, Position};
+use event_log::{Append, EventLog, Position};
 use futures_util::future::join_all;
 use model::{Collection, MAX_ELEMENT_BYTES, NameNumber};
 use proptest::prelude::*;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloudevents::Event;
-use event_log::{Bounds, Error, EventLog, Position, Recorded};
+use event_log::{Append, Bounds, Error, EventLog, Position, Recorded};
 use event_log_embedded::{Durability, EmbeddedLog, Keep, Options};
 use tempfile::TempDir;
 use tokio::sync::RwLock;
@@ -66,7 +66,7 @@ impl TroubledLog {
     }
 }
 
-impl EventLog for TroubledLog {
+impl Append for TroubledLog {
     async fn append(&self, event: Event) -> Result<Position, Error> {
         self.appends.fetch_add(1, Ordering::Relaxed);
         let _open = self.gate.read().await;
@@ -78,7 +78,9 @@ impl EventLog for TroubledLog {
             Fate::Refused => Err(lost()),
         }
     }
+}
 
+impl EventLog for TroubledLog {
     async fn read(&self, from: Position, max_bytes: usize, wait: Duration) -> Result<Vec<Recorded>, Error> {
         self.log().read(from, max_bytes, wait).await
     }
@@ -109,11 +111,13 @@ pub(crate) fn open_log(directory: &Path) -> EmbeddedLog {
     EmbeddedLog::open(directory, options).unwrap()
 }
 
-impl EventLog for Plain {
+impl Append for Plain {
     async fn append(&self, event: Event) -> Result<Position, Error> {
         self.log.append(event).await
     }
+}
 
+impl EventLog for Plain {
     async fn read(&self, from: Position, max_bytes: usize, wait: Duration) -> Result<Vec<Recorded>, Error> {
         self.log.read(from, max_bytes, wait).await
     }

@@ -128,7 +128,7 @@ impl EmbeddedLog {
     }
 }
 
-impl EventLog for EmbeddedLog {
+impl event_log::Append for EmbeddedLog {
     async fn append(&self, event: Event) -> Result<Position, Error> {
         check_size(data_bytes(&event))?;
         let draft = Draft::new(&event);
@@ -138,7 +138,9 @@ impl EventLog for EmbeddedLog {
         self.queue.push(Append { draft, answer })?;
         answered.await.unwrap_or_else(|_| Err(unavailable("the writer ended")))
     }
+}
 
+impl EventLog for EmbeddedLog {
     async fn read(&self, from: Position, max_bytes: usize, wait: Duration) -> Result<Vec<Recorded>, Error> {
         let mut end = self.segments.watch();
         // Fails only when the log is gone, and we hold it.

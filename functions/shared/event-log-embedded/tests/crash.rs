@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use disk::{ShadowDisk, append, ids, numbered};
-use event_log::{EventLog, Position};
+use event_log::{Append, EventLog, Position};
 use event_log_embedded::{EmbeddedLog, Hook, Options, Step};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cloudevents::AttributesReader;
 use disk::{ids, numbered};
-use event_log::{EventLog, Position};
+use event_log::{Append, EventLog, Position};
 use event_log_embedded::{Durability, EmbeddedLog, Options};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -2,8 +2,8 @@
 //!
 //! The log is the single commit point: a tag that was answered 204 is in it, and everything else can be rebuilt from it.
 //! This room holds the promise, the delivery loop that works over any log that can be read from a position, and the
-//! contract suite that every adapter runs. Adapters live next door (`event-log-embedded`, later `event-log-kafka`) and
-//! know nothing of each other.
+//! contract suite that every adapter runs. Adapters live next door (`event-log-embedded`, `event-log-kafka`) and know
+//! nothing of each other.
 
 pub mod contract;
 pub mod delivery;
@@ -19,14 +19,17 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub u64);
 
-/// One topic of events.
-pub trait EventLog: Send + Sync + 'static {
+/// Where events are appended: one topic, whoever reads it and wherever.
+pub trait Append: Send + Sync + 'static {
     /// Appends one event and returns its position when it is durable: a log that is killed afterwards still has it.
     ///
     /// After [`Error::Unavailable`] the event may be in the log or not. To be sure, append it again whole, with the same
     /// source and id; a log may hold an event twice.
     fn append(&self, event: Event) -> impl Future<Output = Result<Position, Error>> + Send;
+}
 
+/// One log that can be read from a position: a topic, or one partition of it.
+pub trait EventLog: Append {
     /// The durable events at `from` and behind it, in order, up to about `max_bytes` of data but at least one. Waits up to
     /// `wait` for the first one; then the answer is empty.
     ///
@@ -88,11 +91,13 @@ pub enum Error {
     Damaged(String),
 }
 
-impl<L: EventLog> EventLog for std::sync::Arc<L> {
+impl<L: Append> Append for std::sync::Arc<L> {
     fn append(&self, event: Event) -> impl Future<Output = Result<Position, Error>> + Send {
         (**self).append(event)
     }
+}
 
+impl<L: EventLog> EventLog for std::sync::Arc<L> {
     fn read(
         &self,
         from: Position,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloudevents::{AttributesReader, Event, EventBuilder, EventBuilderV10};
-use event_log::{Error, EventLog, Position};
+use event_log::{Append, Error, EventLog, Position};
 use event_log_embedded::{EmbeddedLog, Hook, Step};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

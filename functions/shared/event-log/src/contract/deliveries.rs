@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{Fixture, PATIENCE, append_numbered, number_of, numbered};
 use crate::delivery::{Limits, Progress, Rejection, Sink, deliver};
-use crate::{Error, EventLog, Position, Recorded};
+use crate::{Append, Error, EventLog, Position, Recorded};
 
 /// What a sink answers to an event's nth delivery, counted from one.
 type Rule = dyn Fn(usize, usize) -> Answer + Send + Sync;

@@ -10,7 +10,7 @@ use super::{
     Fixture, NOT_LONG, PATIENCE, READ_BYTES, append_numbered, assert_nothing, assert_same, bytes, number_of,
     numbered, read,
 };
-use crate::{Error, EventLog, Position};
+use crate::{Append, Error, EventLog, Position};
 
 fn with_data(content_type: &str, data: Vec<u8>) -> Event {
     let event = EventBuilderV10::new().id("1").source("/contract").ty("shop.allezon.contract");
