@@ -16,7 +16,7 @@ use std::process::{Command, exit};
 use std::time::{Duration, Instant};
 
 use cloudevents::{EventBuilder, EventBuilderV10};
-use event_log::Append as _;
+use event_log::{Append as _, EventLog as _};
 use event_log_embedded::{Durability, EmbeddedLog, Options};
 use redb::{ReadableDatabase, ReadableTableMetadata};
 use tokio::runtime::Runtime;

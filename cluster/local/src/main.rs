@@ -1,0 +1,2 @@
+//! Starts everything on one machine.
+fn main() {}

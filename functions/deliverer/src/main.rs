@@ -1,0 +1,2 @@
+//! Delivers the events of a topic to a function.
+fn main() {}

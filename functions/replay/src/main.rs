@@ -1,0 +1,2 @@
+//! Replays the log.
+fn main() {}
