@@ -31,14 +31,7 @@ fn main() -> ExitCode {
         .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(run(options)));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One line, also where RUST_BACKTRACE would have `anyhow` add a page.
-            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    runtime::conclude(ended)
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {

@@ -7,7 +7,6 @@ use aggregate_worker::AggregateWorker;
 use aggregates::Aggregates;
 use anyhow::Context;
 use event_log_embedded::{Durability as LogDurability, EmbeddedLog, Keep, Options as LogOptions};
-use function::{DebugMode, Function};
 use id_service::{IdService, NameLog};
 use model::clock::SystemClock;
 use profile_worker::ProfileWorker;
@@ -80,9 +79,9 @@ impl Shop {
             .mount(aggregate_worker)
             .mount(sealer)
             .mount(Arc::new(IdService::new(names)))
+            .mount_query(user_profiles, options.debug_mode)
+            .mount_query(aggregates, options.debug_mode)
             .page("/openapi.json", "application/json", OPENAPI);
-        let mounts = mount_query(mounts, user_profiles, options.debug_mode);
-        let mounts = mount_query(mounts, aggregates, options.debug_mode);
         let gathering = tokio::spawn(gathering);
         Ok((Self { store, workers, gathering, ticking }, mounts))
     }
@@ -128,15 +127,6 @@ impl Opened {
         .await?
         .with_context(|| format!("cannot open the store {}", path.display()))?;
         Ok(Self { logs: Logs { tags, dead_letters }, names: Arc::new(names), store })
-    }
-}
-
-/// Mounts a query function, with its answers compared in debug mode.
-fn mount_query<F: Function>(mounts: Mounts, function: F, debug_mode: bool) -> Mounts {
-    if debug_mode {
-        mounts.mount(Arc::new(DebugMode::around(function)))
-    } else {
-        mounts.mount(Arc::new(function))
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```no_run
 //! # use std::sync::Arc;
 //! # use function::{Call, Description, Failure, Function, Reply};
+//! # use runtime::{BoxError, Mounts, ServerOptions};
 //! # struct Nothing;
 //! # impl Function for Nothing {
 //! #     fn describe(&self) -> Description {
@@ -13,19 +14,18 @@
 //! #     }
 //! #     async fn call(&self, _: Call) -> Result<Reply, Failure> { Ok(Reply::Done) }
 //! # }
-//! # async fn main_of_a_function(options: runtime::ServerOptions) -> anyhow::Result<()> {
-//! let telemetry = runtime::Telemetry::start(&options.telemetry, "nothing")?;
-//! let server = runtime::Server::bind(&options, &telemetry).await?;
-//! let mounts = runtime::Mounts::new("nothing", env!("CARGO_PKG_VERSION")).mount(Arc::new(Nothing));
-//! server.run(mounts, runtime::stop_signal()?).await?;
-//! // Here the stores are flushed.
-//! telemetry.stop();
-//! # Ok(())
+//! # fn program(options: ServerOptions) -> std::process::ExitCode {
+//! runtime::run("nothing", &options, async {
+//!     let mounts = Mounts::new("nothing", env!("CARGO_PKG_VERSION")).mount(Arc::new(Nothing));
+//!     // What closes the stores, once nothing is served any more.
+//!     let close = async { Ok::<(), BoxError>(()) };
+//!     Ok((mounts, close))
+//! })
 //! # }
 //! ```
 //!
 //! Where to look next: `service.rs` is the way of one request, `connection.rs` the life of one connection, `server.rs`
-//! that of the whole server, `events.rs` the CloudEvents.
+//! that of the whole server, `events.rs` the CloudEvents, `program.rs` the life of a program.
 
 mod activity;
 mod body;
@@ -37,6 +37,7 @@ mod mounts;
 mod options;
 mod pages;
 mod problem;
+mod program;
 mod router;
 mod server;
 mod service;
@@ -47,6 +48,7 @@ pub use error::Error;
 pub use mounts::Mounts;
 pub use options::ServerOptions;
 pub use pages::Readiness;
+pub use program::{BoxError, conclude, patiently, run};
 pub use server::Server;
 pub use shutdown::stop_signal;
 pub use telemetry::{LogFormat, Telemetry, TelemetryOptions};

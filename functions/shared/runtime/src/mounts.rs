@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use function::{Call, Description, Failure, Function, Reply};
+use function::{Call, DebugMode, Description, Failure, Function, Reply};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -55,6 +55,16 @@ impl Mounts {
     pub fn mount<F: Function>(mut self, function: Arc<F>) -> Self {
         self.functions.push(Mounted { description: function.describe(), function });
         self
+    }
+
+    /// One more function, a query: in debug mode its answers are compared with what bodies expect.
+    #[must_use]
+    pub fn mount_query<F: Function>(self, function: F, debug_mode: bool) -> Self {
+        if debug_mode {
+            self.mount(Arc::new(DebugMode::around(function)))
+        } else {
+            self.mount(Arc::new(function))
+        }
     }
 
     /// A fixed page for GET, as `/openapi.json`.
