@@ -1,11 +1,12 @@
 //! `allezon`: every function in one process, on one port, with a durable log and store in a directory.
 //!
 //! This is the place where functions and adapters meet; no rule lives here. [`options`] is the command line, [`data_dir`]
-//! who may use the directory, [`shop`] who is joined to whom, [`workers`] what the log drives, [`banner`] what a person
+//! who may use the directory, [`logs`] what everything stands on, [`shop`] who is joined to whom, [`workers`] what the log drives, [`banner`] what a person
 //! is told.
 
 mod banner;
 mod data_dir;
+mod logs;
 mod options;
 mod shop;
 mod workers;

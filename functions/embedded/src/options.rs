@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use runtime::ServerOptions;
+use user_tags::Batching;
 
 /// The contract makes a tag visible within 10 s of its 204: this leaves 2 s for the way.
 const MAX_LAG_MS: u64 = 8_000;
@@ -17,7 +18,10 @@ pub(crate) struct Options {
     /// Directory for everything that is kept; made if it is missing
     #[arg(long, env = "DATA", value_name = "DIRECTORY", default_value = "./data")]
     pub(crate) data: PathBuf,
-    /// What a 204 survives
+    /// Where tags are appended, and read from
+    #[arg(long, env = "LOG", value_enum, default_value_t = LogKind::Embedded)]
+    pub(crate) log: LogKind,
+    /// What a 204 survives, with the embedded log
     #[arg(long, env = "DURABILITY", value_enum, default_value_t = Durability::Disk)]
     pub(crate) durability: Durability,
     /// Compare answers of queries with bodies that are not empty, count and log the differences
@@ -35,9 +39,58 @@ pub(crate) struct Options {
     /// Answer that question with yes
     #[arg(long, requires = "reset")]
     pub(crate) yes: bool,
+    /// The topics.
+    #[cfg(feature = "kafka")]
+    #[command(flatten)]
+    pub(crate) topics: KafkaTopics,
     /// The server.
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+}
+
+/// Which log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogKind {
+    /// In the data directory.
+    Embedded,
+    /// Topics on Kafka: each instance applies the whole topic by itself, and is ready when it has.
+    #[cfg(feature = "kafka")]
+    Kafka,
+}
+
+impl LogKind {
+    /// Whether others have it too: then it may be another one at the next start, or have let go what our store misses.
+    pub(crate) fn is_shared(self) -> bool {
+        self != Self::Embedded
+    }
+
+    /// How tags are gathered for it.
+    pub(crate) fn batching(self) -> Batching {
+        match self {
+            Self::Embedded => Batching::EMBEDDED,
+            #[cfg(feature = "kafka")]
+            Self::Kafka => Batching::KAFKA,
+        }
+    }
+}
+
+/// The topics, with `--log kafka`.
+#[cfg(feature = "kafka")]
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Kafka")]
+pub(crate) struct KafkaTopics {
+    /// Topic of user tags
+    #[arg(long, env = "TOPIC", default_value = "user-tags")]
+    pub(crate) topic: String,
+    /// Topic of names: one partition, kept for ever, never compacted
+    #[arg(long, env = "NAMES_TOPIC", default_value = "names")]
+    pub(crate) names: String,
+    /// Topic of events that can never be applied
+    #[arg(long, env = "DEAD_LETTERS", default_value = "dead-letters")]
+    pub(crate) dead_letters: String,
+    /// The brokers.
+    #[command(flatten)]
+    pub(crate) kafka: event_log_kafka::KafkaOptions,
 }
 
 /// What a 204 survives.

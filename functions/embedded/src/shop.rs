@@ -1,12 +1,13 @@
 //! Who is joined to whom: the functions, the ports they know, and the adapters behind them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate_worker::AggregateWorker;
 use aggregates::Aggregates;
 use anyhow::Context;
-use event_log_embedded::{Durability as LogDurability, EmbeddedLog, Keep, Options as LogOptions};
+use event_log::{Append, EventLog};
 use id_service::{IdService, NameLog};
 use model::clock::SystemClock;
 use profile_worker::ProfileWorker;
@@ -16,11 +17,12 @@ use store_embedded::{EmbeddedStore, Options as StoreOptions};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use user_profiles::UserProfiles;
-use user_tags::{Batching, UserTags};
+use user_tags::UserTags;
 
 use crate::data_dir::DataDir;
-use crate::options::{Durability, Options};
-use crate::workers::{Logs, Workers};
+use crate::logs::{self, Opened};
+use crate::options::{LogKind, Options};
+use crate::workers::Workers;
 
 /// Chunks in memory that were asked before: some 40 decoded minutes of 60,000 tags.
 const CACHED_BYTES: u64 = 24 << 20;
@@ -46,9 +48,21 @@ pub(crate) struct Shop {
 impl Shop {
     /// Opens the data, starts what works on it, and gives the functions that the server mounts.
     pub(crate) async fn open(data: &DataDir, options: &Options) -> anyhow::Result<(Self, Mounts)> {
-        let opened = Opened::open(data, options).await?;
-        let Opened { logs, names, store } = opened;
-        let log = Arc::clone(&logs.tags);
+        match options.log {
+            LogKind::Embedded => Self::start(logs::embedded(data, options)?, data, options).await,
+            #[cfg(feature = "kafka")]
+            LogKind::Kafka => Self::start(logs::kafka(&options.topics).await?, data, options).await,
+        }
+    }
+
+    async fn start<A: Append, L: EventLog>(
+        opened: Opened<A, L>,
+        data: &DataDir,
+        options: &Options,
+    ) -> anyhow::Result<(Self, Mounts)> {
+        let Opened { tags, logs, names, store } = opened;
+        let names = Arc::new(NameLog::open(names).await?);
+        let store = open_store(data.part(store)).await?;
         let instance: u64 = rand::random();
 
         let (aggregate_worker, packing) = AggregateWorker::new(store.clone());
@@ -57,20 +71,21 @@ impl Shop {
         let profile_worker = Arc::new(ProfileWorker::new(store.clone(), Arc::clone(&names)));
         let sealer = Arc::new(Sealer::new(store.clone()));
         let ticking = tokio::spawn(tick(Arc::clone(&sealer)));
+        let parts: Vec<Arc<L>> = logs.parts.iter().map(|part| Arc::clone(&part.log)).collect();
         let pair = (Arc::clone(&profile_worker), Arc::clone(&aggregate_worker));
-        let workers = Workers::start(logs, store.clone(), pair, options.max_lag_ms);
-        match timeout(CATCH_UP, workers.catch_up(&*log)).await {
-            Ok(caught_up) => caught_up.context("cannot read the log")?,
-            Err(_) => tracing::warn!("the workers are still catching up; answers may miss the newest tags"),
+        if options.log.is_shared() {
+            logs.check(&store).await?;
         }
+        let workers = Workers::start(logs, store.clone(), pair, options.max_lag_ms);
+        catch_up(&workers, &parts, options.log).await?;
 
         let source = format!("/user-tags/{instance:016x}");
-        let (user_tags, gathering) =
-            UserTags::new(Arc::clone(&log), SystemClock, &source, Batching::EMBEDDED);
+        let batching = options.log.batching();
+        let (user_tags, gathering) = UserTags::new(Arc::clone(&tags), SystemClock, &source, batching);
         let user_tags = user_tags.unless(workers.behind());
         let source = format!("/user-profiles/{instance:016x}");
         let stores = (store.clone(), Arc::clone(&names));
-        let user_profiles = UserProfiles::new(stores, log, SystemClock, source);
+        let user_profiles = UserProfiles::new(stores, tags, SystemClock, source);
         let aggregates = Aggregates::new(store.clone(), CACHED_BYTES);
 
         let mounts = Mounts::new("allezon", env!("CARGO_PKG_VERSION"))
@@ -97,37 +112,30 @@ impl Shop {
     }
 }
 
-/// The adapters, open.
-struct Opened {
-    logs: Logs,
-    names: Arc<NameLog<EmbeddedLog>>,
-    store: EmbeddedStore,
+async fn open_store(path: PathBuf) -> anyhow::Result<EmbeddedStore> {
+    let opening = path.clone();
+    tokio::task::spawn_blocking(move || EmbeddedStore::open(opening, STORE))
+        .await?
+        .with_context(|| format!("cannot open the store {}", path.display()))
 }
 
-impl Opened {
-    async fn open(data: &DataDir, options: &Options) -> anyhow::Result<Self> {
-        let durability = match options.durability {
-            Durability::Disk => LogDurability::Disk,
-            Durability::Process => LogDurability::Process,
-        };
-        let open = |name: &str, durability, keep| {
-            EmbeddedLog::open(data.part(name), LogOptions { durability, keep, ..LogOptions::default() })
-                .with_context(|| format!("cannot open the log {}", data.part(name).display()))
-        };
-        let retention = Duration::from_secs(options.log_retention_hours * 3_600);
-        let tags = Arc::new(open("log", durability, Keep::Released(retention))?);
-        // Names and dead letters cannot be rebuilt from anything: they are synced and kept, whatever holds for tags.
-        let dead_letters = Arc::new(open("dead-letters", LogDurability::Disk, Keep::Forever)?);
-        let names = NameLog::open(open("names", LogDurability::Disk, Keep::Forever)?).await?;
-        let path = data.part("store");
-        let store = tokio::task::spawn_blocking({
-            let path = path.clone();
-            move || EmbeddedStore::open(path, STORE)
-        })
-        .await?
-        .with_context(|| format!("cannot open the store {}", path.display()))?;
-        Ok(Self { logs: Logs { tags, dead_letters }, names: Arc::new(names), store })
+/// Lets the workers apply what the logs hold already. A log of our own holds what the last process left: after a while the
+/// answers of an instance that still misses some of it are better than none. A topic may hold days, and others answer
+/// meanwhile: there is no end to that patience.
+async fn catch_up<L: EventLog>(workers: &Workers, parts: &[Arc<L>], kind: LogKind) -> anyhow::Result<()> {
+    let caught_up = match kind {
+        LogKind::Embedded => timeout(CATCH_UP, workers.catch_up(parts)).await,
+        #[cfg(feature = "kafka")]
+        LogKind::Kafka => {
+            tracing::info!("applying what the topic holds");
+            Ok(workers.catch_up(parts).await)
+        }
+    };
+    match caught_up {
+        Ok(caught_up) => caught_up.context("cannot read the log")?,
+        Err(_) => tracing::warn!("the workers are still catching up; answers may miss the newest tags"),
     }
+    Ok(())
 }
 
 async fn tick<S: store::MinuteStore>(sealer: Arc<Sealer<S>>) {

@@ -1,14 +1,15 @@
 //! What the log drives: it delivers to both workers, the store remembers how far they are, and the log lets go what it
 //! has remembered for good.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::ensure;
 use cloudevents::event::ExtensionValue;
 use event_log::delivery::{Limits, Progress, Rejection, Sink, deliver};
-use event_log::{Append, EventLog, Position, Recorded};
-use event_log_embedded::EmbeddedLog;
+use event_log::{Append, Bounds, EventLog, Position, Recorded};
 use function::{Call, Failure, Function};
 use model::Clock;
 use model::clock::SystemClock;
@@ -24,12 +25,54 @@ const LOOK_EACH: Duration = Duration::from_millis(20);
 /// The pause before the deliveries begin again in a store that was reopened.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 
-/// The logs that workers read from and bury dead letters in.
-pub(crate) struct Logs {
-    /// What happened.
-    pub(crate) tags: Arc<EmbeddedLog>,
+/// The workers' names: they stand in the store, with their checkpoints.
+const PROFILE_WORKER: &str = "profile-worker";
+const WORKERS: [&str; 2] = [PROFILE_WORKER, "aggregate-worker"];
+
+/// What the workers are delivered from, and where dead letters go.
+pub(crate) struct Logs<L, D> {
+    /// What happened: one log, or the partitions of a topic.
+    pub(crate) parts: Vec<Part<L>>,
     /// What no worker can take, with the reason.
-    pub(crate) dead_letters: Arc<EmbeddedLog>,
+    pub(crate) dead_letters: Arc<D>,
+}
+
+/// One log that both workers are delivered from.
+pub(crate) struct Part<L> {
+    /// Tells the checkpoints in it from those in others; empty where there is only one log.
+    pub(crate) name: String,
+    /// The log.
+    pub(crate) log: Arc<L>,
+    /// Tells the log that nobody will read before this position any more.
+    pub(crate) release: fn(&L, Position),
+}
+
+impl<L: EventLog, D> Logs<L, D> {
+    /// Refuses logs that are not those which the store was filled from, or that have let go what the store still misses.
+    pub(crate) async fn check(&self, store: &EmbeddedStore) -> anyhow::Result<()> {
+        for part in &self.parts {
+            let Bounds { oldest, end } = part.log.bounds().await?;
+            for worker in WORKERS {
+                let name = checkpoint_name(worker, part);
+                let from = store.checkpoint(&name).await?.unwrap_or_default();
+                ensure!(
+                    from >= oldest,
+                    "the log{} begins at {} and the store needs it from {} on ({worker}): it has to be filled elsewhere",
+                    part.name,
+                    oldest.0,
+                    from.0,
+                );
+                ensure!(
+                    from <= end,
+                    "the log{} ends at {} and the store was filled from it up to {} ({worker}): it is another log",
+                    part.name,
+                    end.0,
+                    from.0,
+                );
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The deliveries to both workers.
@@ -37,18 +80,27 @@ pub(crate) struct Workers {
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
     behind: Arc<AtomicBool>,
-    done: watch::Receiver<Option<Position>>,
+    done: watch::Receiver<Vec<Position>>,
 }
 
-struct Deliveries<P, A> {
-    logs: Logs,
+struct Deliveries<L, D, P, A> {
+    logs: Logs<L, D>,
     store: EmbeddedStore,
     profile_worker: Arc<P>,
     aggregate_worker: Arc<A>,
     behind: Arc<AtomicBool>,
-    /// What both workers are done with lies before it.
-    done: watch::Sender<Option<Position>>,
+    /// In each part: what both workers are done with lies before it. Empty until their checkpoints are known.
+    done: watch::Sender<Vec<Position>>,
     max_lag_ms: u64,
+}
+
+/// How far one worker is in one part.
+struct Consumer {
+    /// The name of its checkpoint.
+    name: String,
+    /// The place of its part.
+    part: usize,
+    progress: Arc<Progress>,
 }
 
 /// What is under way to profiles: a few at once keep both processors busy.
@@ -62,9 +114,9 @@ fn to_minutes() -> Limits {
 }
 
 /// A worker as the log sees it.
-struct Worker<F> {
+struct Worker<F, D> {
     function: Arc<F>,
-    dead_letters: Arc<EmbeddedLog>,
+    dead_letters: Arc<D>,
 }
 
 /// What ended a run of deliveries.
@@ -76,15 +128,15 @@ enum End {
 
 impl Workers {
     /// Starts delivering from where the store has everything.
-    pub(crate) fn start<P: Function, A: Function>(
-        logs: Logs,
+    pub(crate) fn start<L: EventLog, D: Append, P: Function, A: Function>(
+        logs: Logs<L, D>,
         store: EmbeddedStore,
         (profile_worker, aggregate_worker): (Arc<P>, Arc<A>),
         max_lag_ms: u64,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let behind = Arc::new(AtomicBool::new(false));
-        let (says_done, done) = watch::channel(None);
+        let (says_done, done) = watch::channel(Vec::new());
         let deliveries = Deliveries {
             logs,
             store,
@@ -103,17 +155,23 @@ impl Workers {
         Arc::new(move || behind.load(Ordering::Relaxed))
     }
 
-    /// Returns when both workers are done with everything that the log held at this call, so that what was visible before a
-    /// crash is visible again.
-    pub(crate) async fn catch_up<L: EventLog>(&self, log: &L) -> Result<(), event_log::Error> {
+    /// Returns when both workers are done with everything that these logs, those of the parts in their order, held at this
+    /// call, so that what was visible before a crash is visible again.
+    pub(crate) async fn catch_up<L: EventLog>(&self, logs: &[Arc<L>]) -> Result<(), event_log::Error> {
+        for (part, log) in logs.iter().enumerate() {
+            self.catch_up_with(part, &**log).await?;
+        }
+        Ok(())
+    }
+
+    async fn catch_up_with<L: EventLog>(&self, part: usize, log: &L) -> Result<(), event_log::Error> {
         let end = log.bounds().await?.end;
         let mut done = self.done.clone();
         loop {
-            let from = *done.borrow_and_update();
+            let from = done.borrow_and_update().get(part).copied();
             if let Some(from) = from {
                 // Positions have gaps: only the log can tell whether there is anything between here and there.
-                let next = log.read(from, 1, Duration::ZERO).await?;
-                if next.first().is_none_or(|next| next.position >= end) {
+                if from >= end || is_behind(end, log.read(from, 1, Duration::ZERO).await?.first()) {
                     return Ok(());
                 }
             }
@@ -132,7 +190,7 @@ impl Workers {
     }
 }
 
-impl<P: Function, A: Function> Deliveries<P, A> {
+impl<L: EventLog, D: Append, P: Function, A: Function> Deliveries<L, D, P, A> {
     async fn run(self, stopped: watch::Receiver<bool>) {
         loop {
             match self.run_once(stopped.clone()).await {
@@ -159,13 +217,10 @@ impl<P: Function, A: Function> Deliveries<P, A> {
         let since = *restarts.borrow_and_update();
         let (over, ended) = watch::channel(false);
         let mut deliveries = JoinSet::new();
-        let mut all = Vec::new();
-        for name in [self.profile_worker.describe().name, self.aggregate_worker.describe().name] {
-            let from = self.store.checkpoint(name).await?.unwrap_or_default();
-            all.push(Arc::new(Progress::new(name, from)));
+        let all = self.consumers().await?;
+        for consumer in &all {
+            self.deliver(&mut deliveries, consumer, &ended);
         }
-        self.deliver(&mut deliveries, &self.profile_worker, to_profiles(), (&all[0], &ended));
-        self.deliver(&mut deliveries, &self.aggregate_worker, to_minutes(), (&all[1], &ended));
 
         let mut look = interval(LOOK_EACH);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,39 +245,97 @@ impl<P: Function, A: Function> Deliveries<P, A> {
         Ok(end)
     }
 
-    fn deliver<F: Function>(
-        &self,
-        deliveries: &mut JoinSet<()>,
-        function: &Arc<F>,
-        limits: Limits,
-        (progress, ended): (&Arc<Progress>, &watch::Receiver<bool>),
-    ) {
-        let worker =
-            Worker { function: Arc::clone(function), dead_letters: Arc::clone(&self.logs.dead_letters) };
-        let mut ended = ended.clone();
-        let shutdown = async move { raised(&mut ended).await };
-        let log = Arc::clone(&self.logs.tags);
-        deliveries.spawn(deliver(log, Arc::new(worker), limits, Arc::clone(progress), shutdown));
+    /// Both workers in each part, from their checkpoints on.
+    async fn consumers(&self) -> Result<Vec<Consumer>, store::Error> {
+        let mut all = Vec::new();
+        for (place, part) in self.logs.parts.iter().enumerate() {
+            for worker in WORKERS {
+                let name = checkpoint_name(worker, part);
+                let from = self.store.checkpoint(&name).await?.unwrap_or_default();
+                let progress = Arc::new(Progress::new(worker, from));
+                all.push(Consumer { name, part: place, progress });
+            }
+        }
+        Ok(all)
     }
 
-    fn look(&self, all: &[Arc<Progress>]) {
-        let done = all.iter().map(|progress| progress.acknowledged()).min();
-        self.done.send_if_modified(|before| std::mem::replace(before, done) != done);
+    fn deliver(&self, deliveries: &mut JoinSet<()>, consumer: &Consumer, ended: &watch::Receiver<bool>) {
+        let (log, progress) =
+            (Arc::clone(&self.logs.parts[consumer.part].log), Arc::clone(&consumer.progress));
+        let mut ended = ended.clone();
+        let shutdown = async move { raised(&mut ended).await };
+        if progress.consumer() == PROFILE_WORKER {
+            let worker = Arc::new(self.worker(&self.profile_worker));
+            deliveries.spawn(deliver(log, worker, self.share(&to_profiles()), progress, shutdown));
+        } else {
+            let worker = Arc::new(self.worker(&self.aggregate_worker));
+            deliveries.spawn(deliver(log, worker, self.share(&to_minutes()), progress, shutdown));
+        }
+    }
+
+    fn worker<F: Function>(&self, function: &Arc<F>) -> Worker<F, D> {
+        Worker { function: Arc::clone(function), dead_letters: Arc::clone(&self.logs.dead_letters) }
+    }
+
+    /// What is under way is bounded over all parts.
+    fn share(&self, limits: &Limits) -> Limits {
+        let parts = self.logs.parts.len().max(1);
+        Limits {
+            in_flight: limits.in_flight.div_ceil(parts),
+            in_flight_bytes: limits.in_flight_bytes.div_ceil(parts),
+            ..limits.clone()
+        }
+    }
+
+    fn look(&self, all: &[Consumer]) {
+        let done = self.least(all.iter().map(|consumer| (consumer.part, consumer.progress.acknowledged())));
+        self.done.send_if_modified(|before| {
+            let changed = *before != done;
+            *before = done;
+            changed
+        });
         let now_ms = SystemClock.now_ms();
-        let lag_ms = all.iter().map(|progress| progress.lag_ms(now_ms)).max().unwrap_or(0);
+        let lag_ms = all.iter().map(|consumer| consumer.progress.lag_ms(now_ms)).max().unwrap_or(0);
         self.behind.store(lag_ms > self.max_lag_ms, Ordering::Relaxed);
     }
 
-    async fn checkpoint(&self, restarts: u64, all: &[Arc<Progress>]) {
+    async fn checkpoint(&self, restarts: u64, all: &[Consumer]) {
         match self.store.sync_checkpoints(restarts, &positions(all)).await {
-            Ok(durable) if durable.len() == all.len() => {
-                let behind_all = durable.iter().map(|(_, position)| *position).min().unwrap_or_default();
-                self.logs.tags.release(behind_all);
-            }
-            Ok(_) => {}
+            Ok(durable) => self.release(all, &durable),
             Err(cause) => tracing::warn!(error = %cause, "no checkpoint this time"),
         }
     }
+
+    /// Lets go what lies before the durable checkpoints of both workers.
+    fn release(&self, all: &[Consumer], durable: &[(String, Position)]) {
+        let durable: HashMap<&str, Position> =
+            durable.iter().map(|(name, position)| (name.as_str(), *position)).collect();
+        let known = all.iter().map(|consumer| {
+            (consumer.part, durable.get(consumer.name.as_str()).copied().unwrap_or_default())
+        });
+        for (part, behind_all) in self.logs.parts.iter().zip(self.least(known)) {
+            (part.release)(&part.log, behind_all);
+        }
+    }
+
+    /// The least position in each part.
+    fn least(&self, positions: impl Iterator<Item = (usize, Position)>) -> Vec<Position> {
+        let mut least = vec![Position(u64::MAX); self.logs.parts.len()];
+        for (part, position) in positions {
+            least[part] = least[part].min(position);
+        }
+        least
+    }
+}
+
+/// The name of a worker's checkpoint in a part.
+fn checkpoint_name<L>(worker: &str, part: &Part<L>) -> String {
+    format!("{worker}{}", part.name)
+}
+
+/// Whether nothing comes before the end.
+fn is_behind(end: Position, next: Option<&Recorded>) -> bool {
+    next.is_none_or(|next| next.position >= end)
 }
 
 /// Returns when the flag is raised, or nobody is left who could.
@@ -230,11 +343,11 @@ async fn raised(flag: &mut watch::Receiver<bool>) {
     drop(flag.wait_for(|raised| *raised).await);
 }
 
-fn positions(all: &[Arc<Progress>]) -> Vec<(&'static str, Position)> {
-    all.iter().map(|progress| (progress.consumer(), progress.acknowledged())).collect()
+fn positions(all: &[Consumer]) -> Vec<(&str, Position)> {
+    all.iter().map(|consumer| (consumer.name.as_str(), consumer.progress.acknowledged())).collect()
 }
 
-impl<F: Function> Sink for Worker<F> {
+impl<F: Function, D: Append> Sink for Worker<F, D> {
     async fn deliver(&self, recorded: Recorded) -> Result<(), Rejection> {
         match self.function.call(Call::Event(Box::new(recorded.event))).await {
             Ok(_) => Ok(()),
