@@ -3,6 +3,11 @@
 //! Readers merge chunks and blocks by the same rule, so sealing changes no answer. A tick is a hint: a lost one costs
 //! nothing, and two sealers at once are harmless, since the store lets only the last who began finish.
 
+pub mod checkpoint;
+pub mod watch;
+
+use std::sync::Arc;
+
 use bytes::Bytes;
 use columns::{Block, Chunk};
 use function::{Call, Description, Failure, Function, Reply, Route};
@@ -26,9 +31,13 @@ const MARGIN_MINUTES: usize = 10;
 /// The most blocks merged at once: bounds the memory that a minute full of replayed blocks takes.
 const MAX_MERGED_BLOCKS: usize = 64;
 
+/// Tells whether the store is being repaired now.
+pub type Repairing = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The function.
 pub struct Sealer<S> {
     minutes: S,
+    repairing: Repairing,
     kept: usize,
     ticking: Mutex<()>,
     sealed: Counter<u64>,
@@ -58,14 +67,25 @@ impl<S: MinuteStore> Sealer<S> {
             .with_description("How often a minute's blocks were merged into chunks.")
             .with_unit("{minute}")
             .build();
-        Self { minutes, kept, ticking: Mutex::new(()), sealed }
+        Self { minutes, repairing: Arc::new(|| false), kept, ticking: Mutex::new(()), sealed }
     }
 
-    /// Seals every minute that has blocks, then lets the oldest go. Does nothing while an earlier tick is at it.
+    /// Seals nothing and lets nothing go while this says that the store is being repaired.
+    #[must_use]
+    pub fn unless(mut self, repairing: Repairing) -> Self {
+        self.repairing = repairing;
+        self
+    }
+
+    /// Seals every minute that has blocks, then lets the oldest go. Does nothing while an earlier tick is at it, or
+    /// the store is being repaired.
     pub async fn tick(&self) -> Result<(), Failure> {
         let Ok(_alone) = self.ticking.try_lock() else {
             return Ok(());
         };
+        if (self.repairing)() {
+            return Ok(());
+        }
         let calendar = self.minutes.calendar().await.map_err(|cause| Failure::not_now(&cause))?;
         let mut failed = None;
         for (bucket, _) in calendar.iter().filter(|(_, blocks)| *blocks > 0) {

@@ -2,8 +2,9 @@
 //!
 //! Each port promises that what is put twice, in any order, by any number of writers at once, is there once: so a worker
 //! may be killed and its events delivered again at any time. The contract suites hold every adapter to that. Adapters
-//! live next door (`store-embedded`, later `store-aerospike`) and know nothing of each other.
+//! live next door (`store-embedded`, `store-aerospike`) and know nothing of each other.
 
+mod condition;
 pub mod contract;
 mod minutes;
 mod names;
@@ -11,6 +12,7 @@ mod profiles;
 
 use thiserror::Error;
 
+pub use condition::{Condition, Server};
 pub use minutes::{BlockKey, ChunkKey, Head, MinuteStore, Sealing, Swap, Token};
 pub use names::Names;
 pub use profiles::{Entry, KEPT_TAGS, ProfileStore, StoredTag};
