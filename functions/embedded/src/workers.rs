@@ -264,7 +264,7 @@ impl<L: EventLog, D: Append, P: Function, A: Function> Deliveries<L, D, P, A> {
             (Arc::clone(&self.logs.parts[consumer.part].log), Arc::clone(&consumer.progress));
         let mut ended = ended.clone();
         let shutdown = async move { raised(&mut ended).await };
-        if progress.consumer() == PROFILE_WORKER {
+        if **progress.consumer() == *PROFILE_WORKER {
             let worker = Arc::new(self.worker(&self.profile_worker));
             deliveries.spawn(deliver(log, worker, self.share(&to_profiles()), progress, shutdown));
         } else {

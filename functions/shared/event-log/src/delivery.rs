@@ -92,7 +92,7 @@ pub async fn deliver<L: EventLog, S: Sink>(
     progress: Arc<Progress>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let attempts = Attempts::new(log, sink, limits.clone(), progress.consumer());
+    let attempts = Attempts::new(log, sink, limits.clone(), Arc::clone(progress.consumer()));
     let mut delivery = Delivery {
         window: Window::new(progress.acknowledged(), &limits),
         under_way: FuturesUnordered::new(),
@@ -164,7 +164,7 @@ impl<L: EventLog, S: Sink> Delivery<L, S> {
                 self.failed_reads = self.failed_reads.saturating_add(1);
                 self.progress.cannot_read();
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(consumer = self.progress.consumer(), %error, cause, "cannot read the log, trying again");
+                tracing::warn!(consumer = &**self.progress.consumer(), %error, cause, "cannot read the log, trying again");
             }
         }
     }

@@ -18,7 +18,7 @@ pub(super) struct Attempts<L, S> {
     log: Arc<L>,
     sink: Arc<S>,
     limits: Limits,
-    consumer: &'static str,
+    consumer: Arc<str>,
     counters: Counters,
 }
 
@@ -28,15 +28,16 @@ impl<L, S> Clone for Attempts<L, S> {
             log: Arc::clone(&self.log),
             sink: Arc::clone(&self.sink),
             limits: self.limits.clone(),
-            consumer: self.consumer,
+            consumer: Arc::clone(&self.consumer),
             counters: self.counters.clone(),
         }
     }
 }
 
 impl<L: EventLog, S: Sink> Attempts<L, S> {
-    pub(super) fn new(log: Arc<L>, sink: Arc<S>, limits: Limits, consumer: &'static str) -> Self {
-        Self { log, sink, limits, consumer, counters: Counters::new(consumer) }
+    pub(super) fn new(log: Arc<L>, sink: Arc<S>, limits: Limits, consumer: Arc<str>) -> Self {
+        let counters = Counters::new(Arc::clone(&consumer));
+        Self { log, sink, limits, consumer, counters }
     }
 
     pub(super) fn log(&self) -> Arc<L> {
@@ -64,7 +65,7 @@ impl<L: EventLog, S: Sink> Attempts<L, S> {
                 }
                 Err(Rejection::Never(reason)) => {
                     tracing::warn!(
-                        consumer = self.consumer,
+                        consumer = &*self.consumer,
                         position = position.0,
                         reason,
                         "event refused for ever"
@@ -110,7 +111,7 @@ impl<L: EventLog, S: Sink> Attempts<L, S> {
                     return events.swap_remove(0);
                 }
                 Ok(_) => tracing::error!(
-                    consumer = self.consumer,
+                    consumer = &*self.consumer,
                     position = position.0,
                     "event gone from the log"
                 ),
@@ -128,7 +129,7 @@ impl<L: EventLog, S: Sink> Attempts<L, S> {
     fn note(&self, position: Position, attempt: u32, reason: &str) {
         if attempt.is_multiple_of(ATTEMPTS_PER_LOG_LINE) {
             tracing::warn!(
-                consumer = self.consumer,
+                consumer = &*self.consumer,
                 position = position.0,
                 attempt,
                 reason,
@@ -136,7 +137,7 @@ impl<L: EventLog, S: Sink> Attempts<L, S> {
             );
         } else {
             tracing::debug!(
-                consumer = self.consumer,
+                consumer = &*self.consumer,
                 position = position.0,
                 attempt,
                 reason,

@@ -1,5 +1,7 @@
 //! What delivery counts.
 
+use std::sync::Arc;
+
 use opentelemetry::metrics::Counter;
 use opentelemetry::{KeyValue, global};
 
@@ -13,7 +15,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn new(consumer: &'static str) -> Self {
+    pub(super) fn new(consumer: Arc<str>) -> Self {
         let meter = global::meter("event-log");
         let counter =
             |name, what| meter.u64_counter(name).with_description(what).with_unit("{event}").build();

@@ -1,5 +1,6 @@
 //! What the loop tells about itself, to be read at any time from anywhere.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::window::Window;
@@ -11,7 +12,7 @@ const CAUGHT_UP: u64 = u64::MAX;
 /// How far a consumer is.
 #[derive(Debug)]
 pub struct Progress {
-    consumer: &'static str,
+    consumer: Arc<str>,
     acknowledged: AtomicU64,
     /// Append time of the oldest event that is not acknowledged, as far as it was read.
     oldest_ms: AtomicU64,
@@ -23,9 +24,9 @@ pub struct Progress {
 
 impl Progress {
     /// Of a consumer that begins at `from`, as the worker's checkpoint says.
-    pub fn new(consumer: &'static str, from: Position) -> Self {
+    pub fn new(consumer: impl Into<Arc<str>>, from: Position) -> Self {
         Self {
-            consumer,
+            consumer: consumer.into(),
             acknowledged: AtomicU64::new(from.0),
             oldest_ms: AtomicU64::new(CAUGHT_UP),
             read_to_ms: AtomicU64::new(0),
@@ -34,8 +35,8 @@ impl Progress {
     }
 
     /// Whose progress it is.
-    pub fn consumer(&self) -> &'static str {
-        self.consumer
+    pub fn consumer(&self) -> &Arc<str> {
+        &self.consumer
     }
 
     /// Everything before this position is done with.

@@ -1,0 +1,166 @@
+//! The way in: settings, and the clients that all share.
+
+use std::sync::Arc;
+
+use event_log::{Bounds, Error, Position};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::task::spawn_blocking;
+
+use crate::certificates::{Certificates, LOOK_EACH};
+use crate::check::{self, Inspector, Topic};
+use crate::error::{no_client, unavailable};
+use crate::producer::Producer;
+use crate::renewed::Renewed;
+use crate::settings::{PATIENCE, Settings};
+use crate::{KafkaLog, KafkaOptions, KafkaTopic, OpenError};
+
+/// A Kafka cluster. Cheap to clone; clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What is shared.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) certificates: Certificates,
+    producer: Renewed<Producer>,
+    inspector: Renewed<Inspector>,
+}
+
+impl Kafka {
+    /// Takes note of where the cluster is. Connects to nothing yet.
+    pub fn new(options: &KafkaOptions) -> Result<Self, OpenError> {
+        let settings = Settings::new(options);
+        let certificates = Certificates::open(settings.tls.as_ref())?;
+        let shared =
+            Shared { settings, certificates, producer: Renewed::default(), inspector: Renewed::default() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// A topic to append to. It can be reached, exists and takes appends now.
+    pub async fn topic(&self, name: &str) -> Result<KafkaTopic, OpenError> {
+        self.open(name).await?;
+        Ok(KafkaTopic::new(Arc::clone(&self.shared), name))
+    }
+
+    /// The partitions of a topic in their order, each a log of its own. The topic can be reached, exists and takes
+    /// appends now.
+    pub async fn partitions(&self, name: &str) -> Result<Vec<KafkaLog>, OpenError> {
+        let topic = self.open(name).await?;
+        let log = |partition: &i32| KafkaLog::new(Arc::clone(&self.shared), name, *partition);
+        Ok(topic.partitions.iter().map(log).collect())
+    }
+
+    /// The log that is the only partition of a topic, where order matters over all of it.
+    pub async fn log(&self, name: &str) -> Result<KafkaLog, OpenError> {
+        let mut partitions = self.partitions(name).await?;
+        match partitions.pop() {
+            Some(only) if partitions.is_empty() => Ok(only),
+            _ => Err(OpenError::ManyPartitions { topic: name.to_owned(), partitions: partitions.len() + 1 }),
+        }
+    }
+
+    async fn open(&self, name: &str) -> Result<Topic, OpenError> {
+        let topic = self.shared.find(name).await?;
+        topic.check(&self.shared.settings).await?;
+        // So that the first append does not wait for a connection.
+        let (shared, name) = (Arc::clone(&self.shared), name.to_owned());
+        let warm = spawn_blocking(move || {
+            shared
+                .producer()?
+                .client()
+                .fetch_metadata(Some(&name), PATIENCE)
+                .map_or_else(|cause| Err(OpenError::config(&cause)), |_| Ok(()))
+        });
+        warm.await.map_err(|ended| OpenError::Config(ended.to_string()))??;
+        Ok(topic)
+    }
+}
+
+impl Shared {
+    pub(crate) fn producer(&self) -> Result<Arc<Producer>, OpenError> {
+        self.producer.get(self.certificates.generation(), || Producer::new(&self.settings))
+    }
+
+    fn inspector(&self) -> Result<Arc<Inspector>, OpenError> {
+        self.inspector.get(self.certificates.generation(), || check::inspector(&self.settings))
+    }
+
+    /// Looks for a topic.
+    pub(crate) async fn find(self: &Arc<Self>, name: &str) -> Result<Topic, OpenError> {
+        let (shared, name) = (Arc::clone(self), name.to_owned());
+        let found = spawn_blocking(move || {
+            let inspector = shared.inspector()?;
+            check::find(&shared.settings, &inspector, &name)
+        });
+        found.await.unwrap_or_else(|ended| Err(OpenError::Config(ended.to_string())))
+    }
+
+    /// What a partition holds now.
+    pub(crate) async fn bounds(self: &Arc<Self>, topic: &Arc<str>, partition: i32) -> Result<Bounds, Error> {
+        let topic = Arc::clone(topic);
+        let (low, high) = self
+            .ask("the log's bounds are not known", move |inspector| {
+                inspector.fetch_watermarks(&topic, partition, PATIENCE)
+            })
+            .await?;
+        Ok(Bounds { oldest: position(low), end: position(high) })
+    }
+
+    /// Where the events begin that were appended at that time or later; none if there are none.
+    pub(crate) async fn since(
+        self: &Arc<Self>,
+        topic: &Arc<str>,
+        partition: i32,
+        ms: u64,
+    ) -> Result<Option<Position>, Error> {
+        let topic = Arc::clone(topic);
+        let found = self
+            .ask("what was appended since then is not known", move |inspector| {
+                let mut times = TopicPartitionList::new();
+                let ms = Offset::Offset(i64::try_from(ms).unwrap_or(i64::MAX));
+                times.add_partition_offset(&topic, partition, ms)?;
+                inspector.offsets_for_times(times, PATIENCE)
+            })
+            .await?;
+        Ok(found.elements().first().and_then(|found| match found.offset() {
+            Offset::Offset(offset) => Some(position(offset)),
+            _ => None,
+        }))
+    }
+
+    /// Returns when what was made under this generation of certificates should be made anew.
+    pub(crate) async fn outdated(&self, generation: u64) {
+        while self.certificates.generation() == generation {
+            tokio::time::sleep(LOOK_EACH).await;
+        }
+    }
+
+    async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        unknown: &'static str,
+        question: impl FnOnce(&Inspector) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inspector = self.inspector().map_err(no_client)?;
+        let answer = spawn_blocking(move || {
+            question(&inspector).map_err(|cause| unavailable(check::heard(&inspector, unknown), cause))
+        });
+        answer.await.unwrap_or_else(|ended| {
+            Err(Error::Unavailable { reason: unknown.to_owned(), cause: Some(ended.into()) })
+        })
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Negative offsets have meanings that are no place in a log.
+pub(crate) fn position(offset: i64) -> Position {
+    Position(u64::try_from(offset).unwrap_or_default())
+}

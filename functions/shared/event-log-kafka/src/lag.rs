@@ -1,0 +1,136 @@
+//! How far a group is behind.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use event_log::delivery::Progress;
+use event_log::{Bounds, Position};
+use opentelemetry::{KeyValue, global};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::task::spawn_blocking;
+
+use crate::check::lost;
+use crate::ear::Ear;
+use crate::kafka::{Kafka, position};
+use crate::settings::PATIENCE;
+use crate::{OpenError, Source};
+
+/// How far a group is in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The partition.
+    pub partition: i32,
+    /// Everything before it is done with; none if the group never committed anything, or it was forgotten.
+    pub committed: Option<Position>,
+    /// What the partition holds.
+    pub bounds: Bounds,
+}
+
+impl PartitionProgress {
+    /// Events that are not done with.
+    pub fn lag(&self) -> u64 {
+        let from = self.committed.unwrap_or_default().max(self.bounds.oldest);
+        self.bounds.end.0.saturating_sub(from.0)
+    }
+}
+
+impl Kafka {
+    /// How far a group is in each partition of its topic, as its members have committed it. Joins nothing.
+    pub async fn progress(&self, source: &Source) -> Result<Vec<PartitionProgress>, OpenError> {
+        let topic = self.shared.find(&source.topic).await?;
+        let (shared, group) = (Arc::clone(&self.shared), source.group.clone());
+        let asked = spawn_blocking(move || {
+            let settings = &shared.settings;
+            let config = settings.group_inspector(&group);
+            let inspector = BaseConsumer::from_config_and_context(&config, Ear::default())
+                .map_err(|cause| OpenError::config(&cause))?;
+            let all =
+                topic.partitions.iter().map(|partition| ((topic.name.clone(), *partition), Offset::Invalid));
+            let all = TopicPartitionList::from_topic_map(&all.collect());
+            let committed = all.and_then(|all| inspector.committed_offsets(all, PATIENCE));
+            let committed = committed.map_err(|cause| lost(settings, &inspector, &cause))?;
+            topic
+                .partitions
+                .iter()
+                .map(|partition| {
+                    let (low, high) = inspector
+                        .fetch_watermarks(&topic.name, *partition, PATIENCE)
+                        .map_err(|cause| lost(settings, &inspector, &cause))?;
+                    Ok(PartitionProgress {
+                        partition: *partition,
+                        committed: committed_in(&committed, &topic.name, *partition),
+                        bounds: Bounds { oldest: position(low), end: position(high) },
+                    })
+                })
+                .collect()
+        });
+        asked.await.unwrap_or_else(|ended| Err(OpenError::Config(ended.to_string())))
+    }
+}
+
+/// What was committed in a partition.
+pub(crate) fn committed_in(all: &TopicPartitionList, topic: &str, partition: i32) -> Option<Position> {
+    match all.find_partition(topic, partition)?.offset() {
+        Offset::Offset(offset) => Some(position(offset)),
+        _ => None,
+    }
+}
+
+/// The lag of each partition that we work on.
+#[derive(Debug, Default)]
+pub(crate) struct Lags {
+    partitions: Mutex<BTreeMap<i32, Lag>>,
+}
+
+/// The lag of one partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Lag {
+    progress: Arc<Progress>,
+    end: Arc<AtomicU64>,
+}
+
+impl Lag {
+    pub(crate) fn new(progress: Arc<Progress>) -> Self {
+        Self { end: Arc::new(AtomicU64::new(progress.acknowledged().0)), progress }
+    }
+
+    pub(crate) fn ends_at(&self, end: Position) {
+        self.end.store(end.0, Ordering::Relaxed);
+    }
+
+    fn events(&self) -> u64 {
+        self.end.load(Ordering::Relaxed).saturating_sub(self.progress.acknowledged().0)
+    }
+}
+
+impl Lags {
+    /// Shows them as a metric, as long as they are there.
+    pub(crate) fn show(source: &Source) -> Arc<Self> {
+        let lags = Arc::new(Self::default());
+        let (shown, source) = (Arc::downgrade(&lags), source.clone());
+        global::meter("event-log")
+            .u64_observable_gauge("allezon.consumer.lag")
+            .with_description("Events of a partition that its consumer group is not done with.")
+            .with_unit("{event}")
+            .with_callback(move |observer| {
+                let Some(lags) = shown.upgrade() else { return };
+                for (partition, lag) in lags.all().iter() {
+                    let attributes = [
+                        KeyValue::new("topic", source.topic.clone()),
+                        KeyValue::new("group", source.group.clone()),
+                        KeyValue::new("partition", i64::from(*partition)),
+                    ];
+                    observer.observe(lag.events(), &attributes);
+                }
+            })
+            .build();
+        lags
+    }
+
+    pub(crate) fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, Lag>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

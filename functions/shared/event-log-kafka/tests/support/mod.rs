@@ -1,0 +1,210 @@
+//! A real Kafka for the tests: the one at `ALLEZON_KAFKA`, or one that is started by the project's own script and
+//! stopped with the last test that uses it.
+
+// Each test crate uses a part of it.
+#![allow(dead_code)]
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cloudevents::{AttributesReader, Event, EventBuilder, EventBuilderV10};
+use event_log::{EventLog, Position, Recorded};
+use event_log_kafka::{Kafka, KafkaOptions};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use tempfile::TempDir;
+
+/// A running broker.
+pub(crate) struct Broker {
+    pub(crate) address: String,
+    own: Option<Own>,
+}
+
+struct Own {
+    port: u16,
+    data: TempDir,
+}
+
+/// A slow machine is no reason to fail.
+pub(crate) const APPEND_TIMEOUT_MS: u32 = 10_000;
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A broker that tests share, or none where there cannot be one: then the suite is reported as skipped.
+pub(crate) fn shared(suite: &str) -> Option<Arc<Broker>> {
+    static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+    if let Ok(address) = std::env::var("ALLEZON_KAFKA") {
+        return Some(Arc::new(Broker { address, own: None }));
+    }
+    let mut shared = SHARED.lock().unwrap();
+    if let Some(broker) = shared.upgrade() {
+        return Some(broker);
+    }
+    let broker = Arc::new(own(suite)?);
+    *shared = Arc::downgrade(&broker);
+    Some(broker)
+}
+
+/// A broker that the test may kill.
+pub(crate) fn own(suite: &str) -> Option<Broker> {
+    if let Some(why) = missing() {
+        assert!(std::env::var_os("CI").is_none(), "{suite} must run: {why}");
+        eprintln!("skipped: {suite}: {why}");
+        return None;
+    }
+    let port = free_ports();
+    let broker = Broker {
+        address: format!("127.0.0.1:{port}"),
+        own: Some(Own { port, data: tempfile::tempdir().unwrap() }),
+    };
+    broker.run("start");
+    Some(broker)
+}
+
+fn missing() -> Option<String> {
+    let script = script();
+    if !script.exists() {
+        return Some(format!("{} is missing", script.display()));
+    }
+    let lacks = |program: &str| {
+        let version =
+            Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_err().then(|| format!("{program} is not installed"))
+    };
+    lacks("java").or_else(|| lacks("mvn"))
+}
+
+fn script() -> PathBuf {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../cluster/local/kafka/kafka");
+    std::env::var_os("ALLEZON_KAFKA_SCRIPT").map_or_else(|| own.into(), PathBuf::from)
+}
+
+/// The broker takes a port and the next one.
+fn free_ports() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
+
+impl Broker {
+    /// Tells the script about this broker: start, stop, kill9.
+    pub(crate) fn run(&self, command: &str) {
+        let own = self.own.as_ref().expect("a broker of our own");
+        let ended = Command::new(script())
+            .args([command, "--port", &own.port.to_string(), "--data"])
+            .arg(own.data.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{command}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+
+    /// Sends the broker's process a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let own = self.own.as_ref().expect("a broker of our own");
+        let pid = std::fs::read_to_string(own.data.path().join("pid")).unwrap();
+        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+    }
+
+    pub(crate) fn options(&self) -> KafkaOptions {
+        KafkaOptions {
+            kafka_brokers: self.address.clone(),
+            kafka_append_timeout_ms: APPEND_TIMEOUT_MS,
+            ..KafkaOptions::default()
+        }
+    }
+
+    pub(crate) fn kafka(&self) -> Kafka {
+        Kafka::new(&self.options()).unwrap()
+    }
+
+    pub(crate) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.address);
+        config
+    }
+
+    pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().unwrap()
+    }
+
+    /// A topic of its own.
+    pub(crate) async fn topic(&self, partitions: i32, settings: &[(&str, &str)]) -> String {
+        let name = unique("test");
+        let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        for created in self.admin().create_topics(&[topic], &options).await.unwrap() {
+            created.unwrap();
+        }
+        name
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.own.is_some() {
+            self.run("kill9");
+        }
+    }
+}
+
+/// A name that no other test or run uses.
+pub(crate) fn unique(what: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    format!("{what}-{now}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An event that can be told from others by its id.
+pub(crate) fn numbered(number: u64) -> Event {
+    sized(number, 16)
+}
+
+pub(crate) fn sized(number: u64, bytes: usize) -> Event {
+    EventBuilderV10::new()
+        .id(number.to_string())
+        .source("/test")
+        .ty("shop.allezon.test")
+        .data("application/octet-stream", noise(bytes))
+        .build()
+        .unwrap()
+}
+
+/// Bytes that cannot be compressed.
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
+pub(crate) fn number_of(event: &Event) -> u64 {
+    event.id().parse().unwrap()
+}
+
+/// All that a log holds.
+pub(crate) async fn all(log: &impl EventLog) -> Vec<Recorded> {
+    let end = log.bounds().await.unwrap().end;
+    let (mut next, mut all) = (Position::default(), Vec::new());
+    while next < end {
+        let events = log.read(next, 1 << 20, PATIENCE).await.unwrap();
+        next = events.last().expect("there is more before the end").next;
+        all.extend(events);
+    }
+    all
+}
