@@ -8,6 +8,7 @@ use event_log::{Append, EventLog, Position};
 use futures_util::future::join_all;
 use model::{Collection, MAX_ELEMENT_BYTES, NameNumber};
 use proptest::prelude::*;
+use store::contract::names as contract;
 use store::{Error, Names};
 use tempfile::TempDir;
 
@@ -70,25 +71,43 @@ async fn append(log: &Plain, names: &[&str]) {
 }
 
 #[tokio::test]
-async fn numbers_grow_by_one_in_each_collection() {
-    let names = open(empty()).await;
-    assert_eq!(number(&names, &["Nike", "Puma", "Nike", ""]).await, [Some(1), Some(2), Some(1), Some(3)]);
-    assert_eq!(values(names.number(&Collection::ORIGIN, &["Puma"]).await.unwrap()), [Some(1)]);
-    assert_eq!(find(&names, &["", "Adidas", "Puma"]).await, [Some(3), None, Some(2)]);
-    let asked = numbers(&[3, 1, 4, NameNumber::MAX]);
-    let told = names.name(&BRAND, &asked).await.unwrap();
-    assert_eq!(told, [Some(String::new()), Some("Nike".into()), None, None]);
-    assert_eq!(find(&names, &[]).await, []);
-    assert_eq!(names.name(&Collection::new("sizes"), &asked).await.unwrap(), [None, None, None, None]);
+async fn the_contract_is_kept() {
+    contract::numbers_grow_by_one_in_each_collection(&open(empty()).await).await;
+    contract::an_absence_does_not_last(&open(empty()).await).await;
+    contract::what_is_too_long_has_no_number(&open(empty()).await).await;
+    contract::any_text_is_a_name(&open(empty()).await).await;
+    contract::calls_are_of_any_size(&open(empty()).await).await;
 }
 
 #[tokio::test]
-async fn what_is_too_long_has_no_number() {
+async fn the_contract_is_kept_by_instances_on_one_log() {
+    let log = empty();
+    let instances = join_all((0..3).map(|_| open(Arc::clone(&log)))).await;
+    let instances: Vec<_> = instances.into_iter().map(Arc::new).collect();
+    contract::all_are_told_the_same(&instances).await;
+    let log = empty();
+    let (here, there) = (open(Arc::clone(&log)).await, open(log).await);
+    contract::instances_know_of_each_other(&here, &there).await;
+}
+
+#[tokio::test]
+async fn a_new_start_gives_the_same_numbers() {
+    let directory = TempDir::new().unwrap();
+    let names = open(open_log(directory.path())).await;
+    contract::survives_reopening(names, async |names| {
+        drop(names);
+        open(open_log(directory.path())).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_not_appended() {
     let log = TroubledLog::around(empty());
     let names = open(Arc::clone(&log)).await;
-    let (longest, longer) = ("x".repeat(MAX_ELEMENT_BYTES), "x".repeat(MAX_ELEMENT_BYTES + 1));
-    assert_eq!(number(&names, &[&longer, &longest]).await, [None, Some(1)]);
-    assert_eq!(find(&names, &[&longer]).await, [None]);
+    let longer = "x".repeat(MAX_ELEMENT_BYTES + 1);
+    assert_eq!(number(&names, &[&longer]).await, [None]);
+    assert_eq!(number(&names, &[&longer, "a"]).await, [None, Some(1)]);
     let collection = Collection::new("x".repeat(MAX_COLLECTION_BYTES + 1));
     assert_eq!(names.number(&collection, &["a"]).await.unwrap(), [None]);
     assert_eq!(log.appends(), 1);
@@ -104,33 +123,6 @@ async fn a_known_name_is_answered_without_the_log() {
     assert_eq!(find(&names, &["b"]).await, [Some(2)]);
     assert_eq!(names.name(&BRAND, &numbers(&[1])).await.unwrap(), [Some("a".into())]);
     assert_eq!(log.appends(), 1);
-}
-
-#[tokio::test]
-async fn an_absence_is_answered_from_the_end_of_the_log() {
-    let log = empty();
-    let (here, there) = (open(Arc::clone(&log)).await, open(Arc::clone(&log)).await);
-    assert_eq!(find(&here, &["a"]).await, [None]);
-    assert_eq!(number(&there, &["a", "b"]).await, [Some(1), Some(2)]);
-    assert_eq!(here.name(&BRAND, &numbers(&[2])).await.unwrap(), [Some("b".into())]);
-    assert_eq!(number(&there, &["c"]).await, [Some(3)]);
-    assert_eq!(find(&here, &["c"]).await, [Some(3)]);
-    assert_eq!(number(&here, &["d"]).await, [Some(4)]);
-}
-
-#[tokio::test]
-async fn a_new_start_gives_the_same_numbers() {
-    let directory = TempDir::new().unwrap();
-    let asked: Vec<String> = (0..20).map(|n| format!("name-{n}")).collect();
-    for (rank, name) in (1..).zip(&asked) {
-        let names = open(open_log(directory.path())).await;
-        assert_eq!(find(&names, &[name]).await, [None], "a log goes on where it was");
-        assert_eq!(number(&names, &[name]).await, [Some(rank)]);
-    }
-    let names = open(open_log(directory.path())).await;
-    for (rank, name) in (1..).zip(&asked) {
-        assert_eq!(find(&names, &[name]).await, [Some(rank)]);
-    }
 }
 
 #[tokio::test]
@@ -333,15 +325,6 @@ async fn nothing_is_guessed_behind_what_cannot_be_read() {
         assert_eq!(number(&names, &["a"]).await, [Some(1)]);
         assert!(expected(NameLog::open(log).await.map(drop)));
     }
-}
-
-#[tokio::test]
-async fn a_call_of_any_size_fits_into_the_log() {
-    let names = open(empty()).await;
-    let asked: Vec<String> = (0..10_000).map(|n| format!("{n:0MAX_ELEMENT_BYTES$}")).collect();
-    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-    let told = number(&names, &asked).await;
-    assert_eq!(told, (1..=10_000).map(Some).collect::<Vec<_>>());
 }
 
 proptest! {

@@ -8,4 +8,5 @@
 mod shuffle;
 
 pub mod minutes;
+pub mod names;
 pub mod profiles;
