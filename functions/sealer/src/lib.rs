@@ -97,6 +97,7 @@ impl<S: MinuteStore> Sealer<S> {
             }
         }
         self.retain(calendar.into_iter().map(|(bucket, _)| bucket).collect()).await?;
+        self.minutes.tidy().await.map_err(|cause| Failure::not_now(&cause))?;
         match failed {
             None => Ok(()),
             Some((bucket, cause)) => {

@@ -45,6 +45,9 @@ pub trait MinuteStore: Send + Sync + 'static {
 
     /// Raises the floor to this minute (a lower one changes nothing), then lets everything below it go.
     fn raise_floor(&self, floor: BucketStart) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Lets go, by and by, what no head names any more. The sealer calls it at each tick; most calls do nothing.
+    fn tidy(&self) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// What belongs to a minute.
@@ -144,5 +147,9 @@ impl<S: MinuteStore> MinuteStore for std::sync::Arc<S> {
 
     fn raise_floor(&self, floor: BucketStart) -> impl Future<Output = Result<(), Error>> + Send {
         (**self).raise_floor(floor)
+    }
+
+    fn tidy(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).tidy()
     }
 }

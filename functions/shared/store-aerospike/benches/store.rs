@@ -1,0 +1,3 @@
+//! How fast the stores on Aerospike are.
+
+fn main() {}
