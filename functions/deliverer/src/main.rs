@@ -1,2 +1,2 @@
-//! Delivers the events of a topic to a function.
+//! The program.
 fn main() {}
