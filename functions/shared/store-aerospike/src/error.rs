@@ -50,6 +50,13 @@ pub enum ConnectError {
     Strange(String),
 }
 
+impl ConnectError {
+    /// Whether it may pass by itself, as while servers start.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NotReady { .. })
+    }
+}
+
 /// What a failed call means. Every write of this crate may be repeated, so one that is in doubt is just not done yet.
 pub(crate) fn of_call(cause: aerospike::Error) -> Error {
     let reason = reason(&cause);

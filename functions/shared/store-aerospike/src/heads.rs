@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use aerospike::expressions::{blob_bin, blob_val, eq};
+use aerospike::expressions::{bin_exists, blob_bin, blob_val, cond, eq, int_bin, int_val, min};
+use aerospike::operations::exp::{ExpWriteFlags, write_exp};
 use aerospike::operations::maps::{put, put_items, remove_by_key_list};
 use aerospike::operations::{self, MapReturnType, Operation, get_bin};
 use aerospike::{BatchOperation, BatchWritePolicy, Bin, Record, Value};
@@ -22,6 +23,8 @@ pub(crate) const BLOCKS: &str = "blocks";
 pub(crate) const CHUNKS: &str = "chunks";
 /// The token of the youngest sealing.
 const VERSION: &str = "version";
+/// When the first of its blocks was added, in ms.
+const SINCE: &str = "since";
 /// Sealing that was begun to when, in ms; until what it left behind is removed.
 pub(crate) const TOKENS: &str = "tokens";
 
@@ -44,11 +47,12 @@ impl Shared {
 
     /// Adds blocks to heads, in one request.
     pub(crate) async fn add_to_heads(&self, added: &[(BucketStart, Vec<BlockKey>)]) -> Result<(), Error> {
-        let now = Value::Int(now_ms());
+        let now_ms = now_ms();
+        let now = Value::Int(now_ms);
         let row = |(bucket, blocks): &(BucketStart, Vec<BlockKey>)| {
             let items = blocks.iter().map(|&key| (Value::Blob(block_bytes(key)), now.clone()));
             let add = put_items(&SORTED, BLOCKS, items.collect::<HashMap<_, _>>());
-            BatchOperation::write(&keeping_key(), self.keys.head(*bucket), vec![add])
+            BatchOperation::write(&keeping_key(), self.keys.head(*bucket), vec![add, note_since(now_ms)])
         };
         self.run(added.iter().map(row).collect()).await.map(drop)
     }
@@ -99,6 +103,16 @@ impl Shared {
         BatchOperation::write(&policy, self.keys.head(bucket), operations)
     }
 
+    /// Empties a minute that names what is gone, and gives it a fresh token; answers when its first block was added, in ms.
+    pub(crate) async fn empty_head(&self, bucket: BucketStart) -> Result<i64, Error> {
+        let nothing = |bin| operations::put(&Bin::new(bin, Value::Nil));
+        let operations =
+            vec![set_version(Self::new_token()), get_bin(SINCE), nothing(BLOCKS), nothing(CHUNKS)];
+        let row = BatchOperation::write(&updating(), self.keys.head(bucket), operations);
+        let row = self.run_one(row).await?;
+        record(&row)?.map_or(Ok(0), |record| values::number(record, SINCE))
+    }
+
     /// Forgets tokens whose sealings left nothing behind any more.
     pub(crate) fn forget_row(&self, bucket: BucketStart, tokens: &[Token]) -> BatchOperation {
         let tokens = tokens.iter().map(|&token| token_value(token)).collect();
@@ -131,6 +145,12 @@ fn keys_of<K>(record: &Record, bin: &str, decode: impl Fn(&[u8]) -> Option<K>) -
 
 fn set_version(token: Token) -> Operation {
     operations::put(&Bin::new(VERSION, token_value(token)))
+}
+
+/// The smallest of all that are noted.
+fn note_since(now_ms: i64) -> Operation {
+    let first = cond(vec![bin_exists(SINCE), min(vec![int_bin(SINCE), int_val(now_ms)]), int_val(now_ms)]);
+    write_exp(SINCE, first, ExpWriteFlags::DEFAULT)
 }
 
 fn token_value(token: Token) -> Value {

@@ -9,6 +9,7 @@ mod floor;
 mod heads;
 mod keys;
 mod large;
+mod mend;
 mod minutes;
 mod options;
 mod profiles;
@@ -20,7 +21,6 @@ mod sweep;
 mod tidy;
 mod values;
 
-pub use condition::{Condition, NodeCondition};
 pub use error::ConnectError;
 pub use options::AerospikeOptions;
 pub use store::AerospikeStore;

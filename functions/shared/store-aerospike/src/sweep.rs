@@ -12,9 +12,8 @@ use aerospike::operations::maps::get_by_key;
 use aerospike::{BatchOperation, Bins, PartitionFilter, QueryPolicy, Record, Statement, Value};
 use futures_util::{StreamExt, TryStreamExt};
 use model::BucketStart;
-use store::Error;
+use store::{Condition, Error};
 
-use crate::condition::Condition;
 use crate::error::of_call;
 use crate::heads::{BLOCKS, CHUNKS, TOKENS, whole_of};
 use crate::keys::{
@@ -153,7 +152,7 @@ impl Shared {
 }
 
 fn is_at_rest(condition: &Condition) -> bool {
-    condition.is_whole(condition.nodes.len())
+    condition.is_whole(condition.servers.len())
 }
 
 /// The part of a record's key that a head names: a large record has others behind it.
