@@ -50,7 +50,7 @@ pub trait Sight: Send + Sync + 'static {
     /// The minutes that name records which are gone.
     fn dangling(&self) -> impl Future<Output = Result<Vec<BucketStart>, store::Error>> + Send;
 
-    /// Lets go everything that a minute holds, and tells when the first of it was accepted, in milliseconds since 1970.
+    /// Lets go everything that a minute holds, and tells when the first of it was put, in milliseconds since 1970.
     fn empty(&self, bucket: BucketStart) -> impl Future<Output = Result<u64, store::Error>> + Send;
 }
 
@@ -197,10 +197,7 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
             "the store may have forgotten; applying the log again"
         );
         self.repairs.add(1, &[]);
-        let starts: Vec<Position> = (0..self.logs.parts.len())
-            .map(|partition| from.map(|from| from.position(partition)).unwrap_or_default())
-            .collect();
-        self.append_again(&starts, |_| true).await?;
+        self.append_again(&self.starts(from), |_| true).await?;
         self.wait_for_workers().await?;
         for bucket in self.sight.dangling().await? {
             self.rebuild(bucket).await?;
@@ -218,14 +215,31 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
         self.noted.iter().rev().find(is_safe).or(self.noted.front())
     }
 
+    /// Where each partition is to be read from, to have everything that was put after this checkpoint.
+    fn starts(&self, from: Option<&Checkpoint>) -> Vec<Position> {
+        let start = |partition| from.map(|from: &Checkpoint| from.position(partition)).unwrap_or_default();
+        (0..self.logs.parts.len()).map(start).collect()
+    }
+
+    /// The newest checkpoint of all that is safely older than this. What was put after it lay behind its positions then.
+    async fn checkpoint_before(&self, since_ms: u64) -> Result<Option<Checkpoint>, Stop> {
+        let (mut next, mut before) = (Position::default(), None);
+        while next < self.read_to {
+            let recorded = self.logs.checkpoints.read(next, READ_BYTES, READ_WAIT).await?;
+            let Some(last) = recorded.last() else { break };
+            next = last.next;
+            let mut noted =
+                recorded.iter().filter_map(|recorded| Checkpoint::from_event(&recorded.event).ok());
+            before = noted.rfind(|noted| noted.at_ms + SAFELY_OLDER_MS <= since_ms).or(before);
+        }
+        Ok(before)
+    }
+
     /// A minute that still names what is gone is emptied, and filled again from the log.
     async fn rebuild(&self, bucket: BucketStart) -> Result<(), Stop> {
         let since_ms = self.sight.empty(bucket).await?;
         tracing::error!(%bucket, since_ms, "a minute had lost records; filling it again");
-        let mut starts = Vec::new();
-        for part in &self.logs.parts {
-            starts.push(first_since(part, since_ms).await?);
-        }
+        let starts = self.starts(self.checkpoint_before(since_ms).await?.as_ref());
         let touches = |event: &TopicEvent| match event {
             TopicEvent::Accepted(_, batch) => {
                 batch.tags.iter().any(|accepted| accepted.tag.time.instant().bucket() == bucket)
@@ -281,17 +295,4 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
             sleep(PAUSE).await;
         }
     }
-}
-
-/// Where a log's first event stands that was appended then or later.
-async fn first_since<L: EventLog>(log: &L, since_ms: u64) -> Result<Position, event_log::Error> {
-    let mut bounds = log.bounds().await?;
-    while bounds.oldest < bounds.end {
-        let middle = Position(bounds.oldest.0 + (bounds.end.0 - bounds.oldest.0) / 2);
-        match log.read(middle, 1, READ_WAIT).await?.first() {
-            Some(found) if found.appended_ms < since_ms => bounds.oldest = found.next,
-            _ => bounds.end = middle,
-        }
-    }
-    Ok(bounds.oldest)
 }
