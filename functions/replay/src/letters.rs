@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use cloudevents::event::ExtensionValue;
-use cloudevents::{AttributesReader, AttributesWriter, Event};
+use cloudevents::{AttributesReader, Event};
 use event_log::{Append, Error, EventLog, Position, Recorded};
 
 use crate::options::milliseconds;
 
 /// What is noted on a letter about its failure, and what KafkaSource notes about where it stood.
-const NOTES: [&str; 5] =
-    ["knativeerrordest", "knativeerrorcode", "knativeerrordata", "knativekafkapartition", "knativekafkaoffset"];
+const NOTES: [&str; 5] = [
+    "knativeerrordest",
+    "knativeerrorcode",
+    "knativeerrordata",
+    "knativekafkapartition",
+    "knativekafkaoffset",
+];
 /// The worker that refused it.
 const DESTINATION: &str = "knativeerrordest";
 const READ_BYTES: usize = 4 << 20;
@@ -126,6 +130,7 @@ fn without_notes(mut event: Event) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use cloudevents::event::ExtensionValue;
     use cloudevents::{EventBuilder, EventBuilderV10};
     use event_log_embedded::EmbeddedLog;
     use tempfile::TempDir;
@@ -144,7 +149,8 @@ mod tests {
         let open =
             |name| EmbeddedLog::open(directory.path().join(name), Default::default()).expect("the log opens");
         let (letters, topic) = (open("letters"), open("topic"));
-        for (id, refused_by) in [("0", "profile-worker"), ("1", "profile-worker"), ("2", "aggregate-worker")] {
+        for (id, refused_by) in [("0", "profile-worker"), ("1", "profile-worker"), ("2", "aggregate-worker")]
+        {
             let mut letter = event(id);
             letter.set_extension(DESTINATION, ExtensionValue::String(refused_by.into()));
             letter.set_extension("knativeerrordata", ExtensionValue::String("why".into()));
@@ -161,7 +167,7 @@ mod tests {
 
     async fn check(filter: Filter, dry_run: bool, expected: &[&str]) {
         let World { letters, topic, _directory } = world().await;
-        let counts = send_back(&[&letters], &topic, &filter, dry_run).await.unwrap();
+        let counts = send_back(&[letters], &topic, &filter, dry_run).await.unwrap();
         assert_eq!((counts.letters, counts.sent()), (3, expected.len() as u64), "{filter:?}");
         let read = topic.read(Position::default(), READ_BYTES, Duration::ZERO).await.unwrap();
         let there: Vec<Event> = read.into_iter().map(|recorded| recorded.event).collect();

@@ -12,7 +12,7 @@ use model::TopicEvent;
 use model::batch::BatchError;
 use profile_worker::ProfileWorker;
 use sealer::checkpoint::Checkpoint;
-use store::{MinuteStore, Names, ProfileStore};
+use store::{Names, ProfileStore};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -60,7 +60,8 @@ pub(crate) async fn newest_checkpoint<L: EventLog>(log: &L) -> Result<Option<Che
         let recorded = log.read(next, READ_BYTES, READ_WAIT).await?;
         let Some(last) = recorded.last() else { break };
         next = last.next;
-        newest = recorded.iter().filter_map(|one| Checkpoint::from_event(&one.event).ok()).last().or(newest);
+        newest =
+            recorded.iter().filter_map(|one| Checkpoint::from_event(&one.event).ok()).next_back().or(newest);
     }
     Ok(newest)
 }
@@ -228,9 +229,8 @@ mod tests {
     use event_log::Append;
     use event_log_embedded::EmbeddedLog;
     use id_service::NameLog;
-    use model::{
-        AcceptedTag, Action, Batch, BatchId, Cookie, Erasure, Instant, MinuteRange, TimeRange, UserTag,
-    };
+    use model::{AcceptedTag, Action, Batch, BatchId, Cookie, Erasure, Instant, TimeRange, UserTag};
+    use store::MinuteStore;
     use store_embedded::EmbeddedStore;
     use tempfile::TempDir;
 
@@ -264,9 +264,8 @@ mod tests {
 
     fn batch(sequence: u64) -> cloudevents::Event {
         let tag = format!(
-            r#"{{"time":"2022-03-22T12:15:{:02}Z","cookie":"c","country":"PL","device":"PC","action":"BUY","origin":"o",
-            "product_info":{{"product_id":1,"brand_id":"b","category_id":"k","price":1}}}}"#,
-            sequence
+            r#"{{"time":"2022-03-22T12:15:{sequence:02}Z","cookie":"c","country":"PL","device":"PC","action":"BUY","origin":"o",
+            "product_info":{{"product_id":1,"brand_id":"b","category_id":"k","price":1}}}}"#
         );
         let tag = UserTag::from_json(tag.as_bytes()).unwrap();
         let batch = Batch { accepted_ms: 1_000, tags: vec![AcceptedTag { tag, identity: None }] };
