@@ -20,6 +20,8 @@ use crate::renewed::EndsAside;
 
 /// How long an event that is surely there may take to come.
 const FETCH_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a log may begin later than we just heard.
+const ATTEMPTS: usize = 3;
 
 /// What is read.
 #[derive(Debug, Clone)]
@@ -74,22 +76,36 @@ impl Cursor {
             self.place(from)?;
         }
         let mut read = self.until(until, from, max_bytes).await;
-        if let Err(nothing @ (Nothing::InTime | Nothing::There)) = read {
-            // Is nothing there, or is it only slow?
-            let bounds = self.partition.shared.bounds(&self.partition.topic, self.partition.number).await?;
-            if matches!(nothing, Nothing::There) {
-                self.place_within(from, bounds)?;
-            }
-            let surely = bounds.end > from;
-            let until = if surely { until.max(Instant::now() + FETCH_PATIENCE) } else { until };
-            read = self.until(until, from, max_bytes).await;
-            if matches!(read, Err(Nothing::InTime)) && (!surely || self.at_end) {
-                read = Ok(Vec::new());
-            }
+        for _ in 0..ATTEMPTS {
+            let Err(nothing @ (Nothing::InTime | Nothing::There)) = read else { break };
+            read = self.again(nothing, until, from, max_bytes).await;
         }
         let events = read.map_err(|nothing| self.failure(nothing))?;
         self.at = Some(events.last().map_or(from, |last| last.next));
         Ok(events)
+    }
+
+    /// Nothing came. Is nothing there, or is it only slow, or elsewhere?
+    async fn again(
+        &mut self,
+        nothing: Nothing,
+        until: Instant,
+        from: Position,
+        max_bytes: usize,
+    ) -> Result<Vec<Recorded>, Nothing> {
+        let partition = &self.partition;
+        let bounds = partition.shared.bounds(&partition.topic, partition.number).await;
+        let bounds = bounds.map_err(Nothing::Failed)?;
+        if matches!(nothing, Nothing::There) || from != from.clamp(bounds.oldest, bounds.end) {
+            self.place_within(from, bounds).map_err(Nothing::Failed)?;
+        }
+        let surely = bounds.end > from;
+        let until = if surely { until.max(Instant::now() + FETCH_PATIENCE) } else { until };
+        match self.until(until, from, max_bytes).await {
+            Err(Nothing::InTime) if !surely || self.at_end => Ok(Vec::new()),
+            Err(Nothing::InTime) => Err(Nothing::Failed(self.failure(Nothing::InTime))),
+            read => read,
+        }
     }
 
     /// Stops to read ahead.

@@ -1,11 +1,13 @@
 //! A partition keeps the contract.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod support;
 
 use std::sync::Arc;
 
 use event_log::contract::{self, Fixture};
-use event_log_kafka::{Compression, KafkaLog};
+use event_log_kafka::{Compression, Kafka, KafkaLog};
 use support::Broker;
 use tokio::sync::OnceCell;
 
@@ -29,7 +31,7 @@ impl Fixture for OnePartition {
         let topic = self.topic.get_or_init(|| self.broker.topic(1, &settings)).await;
         let mut options = self.broker.options();
         options.kafka_compression = self.compression;
-        event_log_kafka::Kafka::new(&options).unwrap().log(topic).await.unwrap()
+        Kafka::new(&options).unwrap().log(topic).await.unwrap()
     }
 
     /// The topic takes it as it is, and no client sends four times as much, however small it is when it is compressed.

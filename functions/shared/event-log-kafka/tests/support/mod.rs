@@ -1,15 +1,17 @@
 //! A real Kafka for the tests: the one at `ALLEZON_KAFKA`, or one that is started by the project's own script and
 //! stopped with the last test that uses it.
 
-// Each test crate uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test crate uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cloudevents::{AttributesReader, Event, EventBuilder, EventBuilderV10};
 use event_log::{EventLog, Position, Recorded};
@@ -22,12 +24,16 @@ use tempfile::TempDir;
 /// A running broker.
 pub(crate) struct Broker {
     pub(crate) address: String,
+    /// Where it takes TLS, if it does.
+    pub(crate) tls: Option<String>,
     own: Option<Own>,
 }
 
 struct Own {
     port: u16,
     data: TempDir,
+    /// The process group of a broker that the script does not know.
+    unknown: Option<Child>,
 }
 
 /// A slow machine is no reason to fail.
@@ -39,7 +45,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn shared(suite: &str) -> Option<Arc<Broker>> {
     static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
     if let Ok(address) = std::env::var("ALLEZON_KAFKA") {
-        return Some(Arc::new(Broker { address, own: None }));
+        return Some(Arc::new(Broker { address, tls: None, own: None }));
     }
     let mut shared = SHARED.lock().unwrap();
     if let Some(broker) = shared.upgrade() {
@@ -60,9 +66,42 @@ pub(crate) fn own(suite: &str) -> Option<Broker> {
     let port = free_ports();
     let broker = Broker {
         address: format!("127.0.0.1:{port}"),
-        own: Some(Own { port, data: tempfile::tempdir().unwrap() }),
+        tls: None,
+        own: Some(Own { port, data: tempfile::tempdir().unwrap(), unknown: None }),
     };
     broker.run("start");
+    Some(broker)
+}
+
+/// A broker that takes TLS as well, with `broker-all.pem` of this directory, from those whom `ca.pem` vouches for.
+pub(crate) fn with_tls(suite: &str, certificates: &Path) -> Option<Broker> {
+    let mut broker = own(suite)?;
+    broker.run("stop");
+    let own = broker.own.as_mut().unwrap();
+    let tls = format!("127.0.0.1:{}", free_ports());
+    let settings = fs::read_to_string(own.data.path().join("server.properties")).unwrap();
+    let settings = settings
+        .replace("\nlisteners=", &format!("\nlisteners=SSL://{tls},"))
+        .replace("\nadvertised.listeners=", &format!("\nadvertised.listeners=SSL://{tls},"))
+        .replace("protocol.map=", "protocol.map=SSL:SSL,");
+    let path = certificates.display();
+    let keys = format!(
+        "ssl.client.auth=required\nssl.keystore.type=PEM\nssl.keystore.location={path}/broker-all.pem\n\
+         ssl.truststore.type=PEM\nssl.truststore.location={path}/ca.pem\n"
+    );
+    let file = own.data.path().join("tls.properties");
+    fs::write(&file, settings + &keys).unwrap();
+    let log = fs::File::create(own.data.path().join("tls.log")).unwrap();
+    let mut command = Command::new(script());
+    command.arg("--data").arg(own.data.path()).args(["tool", "kafka.Kafka"]).arg(&file);
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+    own.unknown = Some(command.spawn().unwrap());
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(&tls).is_err() {
+        assert!(Instant::now() < deadline, "the broker with TLS does not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    broker.tls = Some(tls);
     Some(broker)
 }
 
@@ -110,7 +149,7 @@ impl Broker {
     /// Sends the broker's process a signal.
     pub(crate) fn signal(&self, signal: &str) {
         let own = self.own.as_ref().expect("a broker of our own");
-        let pid = std::fs::read_to_string(own.data.path().join("pid")).unwrap();
+        let pid = fs::read_to_string(own.data.path().join("pid")).unwrap();
         assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
     }
 
@@ -153,8 +192,14 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if self.own.is_some() {
-            self.run("kill9");
+        match &mut self.own {
+            None => {}
+            Some(Own { unknown: Some(child), .. }) => {
+                let group = format!("-{}", child.id());
+                let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+                let _ = child.wait();
+            }
+            Some(_) => self.run("kill9"),
         }
     }
 }
