@@ -2,8 +2,10 @@
 //!
 //! The rule stands on one port, [`store::Names`], and answers it to the outside (`/get_id`, `/get_ids`,
 //! `/get_elements`). [`NameLog`] keeps that port's promise on an event log of its own, whatever log that is. What is
-//! written and read as JSON is in [`event`]. No sockets and no status codes here: `runtime` has them.
+//! written and read as JSON is in [`event`]; [`backup`] makes a file of the log, and a log of that file. No sockets and no
+//! status codes here: `runtime` has them.
 
+pub mod backup;
 pub mod event;
 pub mod name_log;
 

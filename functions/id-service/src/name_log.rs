@@ -22,13 +22,13 @@ use tokio::sync::Mutex;
 
 use follower::Follower;
 use queue::{Flight, Missing, Queue};
-use record::SeenNames;
 use tables::{Limits, is_legal};
 
 pub use record::EVENT_TYPE;
+pub(crate) use record::SeenNames;
 pub use tables::MAX_COLLECTION_BYTES;
 #[cfg(test)]
-pub(crate) use troubled::{Plain, empty};
+pub(crate) use troubled::{Fate, Plain, TroubledLog, empty};
 
 /// The names of one log, which holds nothing else and is never trimmed or compacted. Any number of instances may stand on
 /// the same log at once.
