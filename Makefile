@@ -21,6 +21,14 @@ run: ## build and start Allezon on 127.0.0.1:8080 with its data in ./data
 	$(CARGO) build --release --locked -p embedded
 	target/release/allezon --listen $(ADDRESS) --data $(DATA)
 
+# What runs as a process of its own on a cluster, and `local`, which runs them here.
+PROGRAMS = local user-tags user-profiles aggregates profile-worker aggregate-worker sealer id-service deliverer
+
+.PHONY: local
+local: ## build and start Kafka and every function as a process of its own (wants ALLEZON_AEROSPIKE=HOST:PORT, Java, Maven)
+	$(CARGO) build --release --locked $(addprefix -p ,$(PROGRAMS))
+	target/release/local --listen $(ADDRESS) --data $(DATA)/local
+
 .PHONY: demo
 demo: ## start Allezon on a fresh directory, score it over some minutes of logical time, show the result
 	$(CARGO) build --release --locked -p embedded -p simulator

@@ -1,2 +1,77 @@
-//! Starts everything on one machine.
-fn main() {}
+//! `local`: everything of a cluster on one machine, each part a process of its own.
+
+mod banner;
+mod options;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use local::{Cluster, Console, LAUNCH, Settings, become_part};
+use tokio::signal::unix::{SignalKind, signal};
+
+use options::Options;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let ended = match args.next() {
+        Some(first) if first == LAUNCH => become_part(args),
+        _ => supervise(Options::parse()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, also where RUST_BACKTRACE would have `anyhow` add a page.
+            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn supervise(options: Options) -> anyhow::Result<()> {
+    let settings = settings(options)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
+}
+
+fn settings(options: Options) -> anyhow::Result<Settings> {
+    let launcher = std::env::current_exe().context("this program's own path is unknown")?;
+    let beside = launcher.parent().context("this program is in no directory")?;
+    Ok(Settings {
+        listen: options.listen,
+        data: options.data,
+        programs: options.programs.unwrap_or_else(|| beside.to_owned()),
+        kafka: options.kafka,
+        kafka_port: options.kafka_port,
+        kafka_advertise: None,
+        first_port: (options.first_port > 0).then_some(options.first_port),
+        aerospike: options.aerospike.ok_or_else(|| anyhow!(banner::NO_AEROSPIKE))?,
+        namespace: options.namespace,
+        console: Console::stdout(),
+        launcher,
+    })
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let console = settings.console.clone();
+    let cluster = tokio::select! {
+        started = Cluster::start(settings) => started?,
+        // Nobody has been served: what runs is killed as it is dropped.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    banner::print(cluster.address());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    console.say("local", "stops everything; once more ends it at once").await;
+    tokio::select! {
+        () = cluster.stop() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
