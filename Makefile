@@ -29,6 +29,11 @@ local: ## build and start Kafka and every function as a process of its own (want
 	$(CARGO) build --release --locked $(addprefix -p ,$(PROGRAMS))
 	target/release/local --listen $(ADDRESS) --data $(DATA)/local
 
+.PHONY: chaos
+chaos: ## kill, stop and cut off the parts of a cluster under load (some 15 minutes; wants ALLEZON_AEROSPIKE_SERVER, Java, Maven)
+	$(CARGO) build --release --locked $(addprefix -p ,$(PROGRAMS))
+	ALLEZON_PROGRAMS="$(CURDIR)/target/release" $(CARGO) test --locked -p local --test chaos -- --nocapture
+
 .PHONY: demo
 demo: ## start Allezon on a fresh directory, score it over some minutes of logical time, show the result
 	$(CARGO) build --release --locked -p embedded -p simulator

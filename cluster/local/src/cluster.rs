@@ -102,17 +102,27 @@ impl Cluster {
         self.signal(name, Signal::CONT).await
     }
 
+    /// Ends a part in order. It stays so until [`Cluster::begin`].
+    pub async fn end(&self, name: &str) -> Result<(), Error> {
+        self.process(name)?.stop().await;
+        Ok(())
+    }
+
+    /// Starts a part that was ended; returns when it is ready.
+    pub async fn begin(&self, name: &str) -> Result<(), Error> {
+        self.process(name)?.start_again().await;
+        self.ready(name).await
+    }
+
     /// Restarts a part in order, as a roll-out does: its requests finish, new ones wait at the edge. Returns when it is ready.
     pub async fn restart(&self, name: &str) -> Result<(), Error> {
-        let process = self.process(name)?;
         let gate = match name {
             KAFKA => Arc::default(),
             _ => self.member(name)?.gate.clone(),
         };
         let held = timeout(HOLD, gate.write()).await;
-        process.stop().await;
-        process.start_again().await;
-        self.ready(name).await?;
+        self.end(name).await?;
+        self.begin(name).await?;
         drop(held);
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,8 +39,17 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    fault: watch::Sender<Fault>,
+    passed: Arc<AtomicUsize>,
+    state: watch::Sender<State>,
     accepting: JoinHandle<()>,
+}
+
+/// What connections look at.
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    fault: Fault,
+    /// How often all were cut: a connection from before the last time must end, however short that was.
+    cuts: usize,
 }
 
 impl Proxy {
@@ -46,9 +57,10 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (fault, faults) = watch::channel(Fault::None);
-        let accepting = tokio::spawn(accept(listener, target, faults));
-        Ok(Self { address, fault, accepting })
+        let (state, states) = watch::channel(State::default());
+        let passed = Arc::new(AtomicUsize::new(0));
+        let accepting = tokio::spawn(accept(listener, target, states, passed.clone()));
+        Ok(Self { address, passed, state, accepting })
     }
 
     /// Where clients connect to.
@@ -56,9 +68,17 @@ impl Proxy {
         self.address
     }
 
+    /// How many connections it has taken up to now: a test that harms them should see some.
+    pub fn connections(&self) -> usize {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// From now on this happens to all connections.
     pub fn set(&self, fault: Fault) {
-        self.fault.send_replace(fault);
+        self.state.send_modify(|state| {
+            state.fault = fault;
+            state.cuts += usize::from(fault == Fault::Cut);
+        });
     }
 }
 
@@ -68,43 +88,45 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, faults: watch::Receiver<Fault>) {
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    states: watch::Receiver<State>,
+    passed: Arc<AtomicUsize>,
+) {
     loop {
         // With no files left there is nothing to do but to try again.
         let Ok((client, _)) = listener.accept().await else { continue };
-        if *faults.borrow() != Fault::Cut {
-            tokio::spawn(connect(client, target, faults.clone()));
+        let state = *states.borrow();
+        if state.fault != Fault::Cut {
+            passed.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(connect(client, target, states.clone(), state.cuts));
         }
     }
 }
 
-async fn connect(client: TcpStream, target: SocketAddr, faults: watch::Receiver<Fault>) {
+async fn connect(client: TcpStream, target: SocketAddr, mut states: watch::Receiver<State>, cuts: usize) {
     let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let pumps = async {
-        tokio::join!(
-            pump(from_client, to_server, faults.clone()),
-            pump(from_server, to_client, faults.clone()),
-        )
-    };
-    let mut cuts = faults.clone();
+    let (there, back) = (states.clone(), states.clone());
+    let pumps =
+        async { tokio::join!(pump(from_client, to_server, there), pump(from_server, to_client, back)) };
     tokio::select! {
         _ = pumps => {}
         // An error says that nobody holds the proxy any more.
-        _ = cuts.wait_for(|fault| *fault == Fault::Cut) => {}
+        _ = states.wait_for(|state| state.cuts != cuts) => {}
     }
 }
 
 /// Passes on what comes until its end, and then that end.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut faults: watch::Receiver<Fault>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut states: watch::Receiver<State>) {
     let mut piece = vec![0; PIECE_BYTES];
     while let Ok(read @ 1..) = from.read(&mut piece).await {
-        let Ok(fault) = faults.wait_for(|fault| *fault != Fault::Stall).await.map(|fault| *fault) else {
-            return;
-        };
+        let flows = states.wait_for(|state| state.fault != Fault::Stall).await.map(|state| state.fault);
+        let Ok(fault) = flows else { return };
         if let Fault::Slow { delay, bytes_per_second } = fault {
             sleep(delay + time_for(read, bytes_per_second)).await;
         }
@@ -172,12 +194,15 @@ mod tests {
         let (proxy, mut client) = echo().await;
         assert!(hears(&mut client, b"before").await);
         proxy.set(Fault::Cut);
-        assert!(!hears(&mut client, b"after").await);
+        proxy.set(Fault::None);
+        assert!(!hears(&mut client, b"after").await, "also a short cut is one");
+        proxy.set(Fault::Cut);
         let mut new = TcpStream::connect(proxy.address()).await.expect("it listens");
         assert!(!hears(&mut new, b"refused").await);
         proxy.set(Fault::None);
         let mut new = TcpStream::connect(proxy.address()).await.expect("it listens");
         assert!(hears(&mut new, b"mended").await);
+        assert_eq!(proxy.connections(), 2);
     }
 
     #[tokio::test]
