@@ -22,17 +22,17 @@ run: ## build and start Allezon on 127.0.0.1:8080 with its data in ./data
 	target/release/allezon --listen $(ADDRESS) --data $(DATA)
 
 # What runs as a process of its own on a cluster, and `local`, which runs them here.
-PROGRAMS = local user-tags user-profiles aggregates profile-worker aggregate-worker sealer id-service deliverer
+PROGRAMS = local replay user-tags user-profiles aggregates profile-worker aggregate-worker sealer id-service deliverer
 
 .PHONY: local
 local: ## build and start Kafka and every function as a process of its own (wants ALLEZON_AEROSPIKE=HOST:PORT, Java, Maven)
-	$(CARGO) build --release --locked $(addprefix -p ,$(PROGRAMS))
-	target/release/local --listen $(ADDRESS) --data $(DATA)/local
+	PATH="$(WITH_CMAKE):$$PATH" $(CARGO) build --profile local --locked $(addprefix -p ,$(PROGRAMS))
+	target/local/local --listen $(ADDRESS) --data $(DATA)/local
 
 .PHONY: chaos
 chaos: ## kill, stop and cut off the parts of a cluster under load (some 15 minutes; wants ALLEZON_AEROSPIKE_SERVER, Java, Maven)
-	$(CARGO) build --release --locked $(addprefix -p ,$(PROGRAMS))
-	ALLEZON_PROGRAMS="$(CURDIR)/target/release" $(CARGO) test --locked -p local --test chaos -- --nocapture
+	PATH="$(WITH_CMAKE):$$PATH" $(CARGO) build --profile local --locked $(addprefix -p ,$(PROGRAMS))
+	ALLEZON_PROGRAMS="$(CURDIR)/target/local" $(CARGO) test --locked -p local --test chaos -- --nocapture
 
 .PHONY: demo
 demo: ## start Allezon on a fresh directory, score it over some minutes of logical time, show the result

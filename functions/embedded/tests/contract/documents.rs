@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use event_log::Append;
+use event_log_embedded::EmbeddedLog;
+use id_service::NameLog;
 use model::batch::{EVENT_TYPE, data_bytes};
-use model::{Batch, BatchId, Cookie, Erasure, TopicEvent, UserTag};
+use model::{Batch, BatchId, Collection, Cookie, Erasure, NameNumber, TopicEvent, UserTag};
+use sealer::checkpoint::Checkpoint;
 use serde_json::{Value, json};
+use store::Names;
 
 use crate::Fresh;
 use crate::documented::{ASYNC, OPEN, conforms, resolved, validate};
@@ -210,6 +215,7 @@ fn every_type_in_the_code_is_documented_and_vice_versa() {
         EVENT_TYPE,
         Erasure::EVENT_TYPE,
         id_service::name_log::EVENT_TYPE,
+        Checkpoint::EVENT_TYPE,
         user_tags::event::EVENT_TYPE,
         user_profiles::event::QUESTION_TYPE,
         user_profiles::event::ANSWER_TYPE,
@@ -248,6 +254,16 @@ fn batches_go_through_the_model_and_come_out_equal() {
 }
 
 #[test]
+fn checkpoints_go_through_the_sealer_and_come_out_equal() {
+    for example in examples(message(Checkpoint::EVENT_TYPE)) {
+        let event: cloudevents::Event = serde_json::from_value(structured(example)).expect("an event");
+        let checkpoint = Checkpoint::from_event(&event).expect("a checkpoint");
+        let again: Value = serde_json::from_slice(&data_bytes(&checkpoint.to_event())).expect("JSON");
+        assert_eq!(again, example["payload"]);
+    }
+}
+
+#[test]
 fn erasures_go_through_the_model_and_come_out_equal() {
     let message = message(Erasure::EVENT_TYPE);
     for example in examples(message) {
@@ -267,6 +283,7 @@ fn names_have_the_documented_checksum() {
         let payload = &example["payload"];
         let mut hasher = blake3::Hasher::new();
         hasher.update(&1_u64.to_be_bytes());
+        hasher.update(&payload["known"].as_u64().expect("a number").to_be_bytes());
         let names = payload["names"].as_array().expect("a list");
         for text in std::iter::once(&payload["collection"]).chain(names) {
             let text = text.as_str().expect("a string");
@@ -275,6 +292,24 @@ fn names_have_the_documented_checksum() {
         let checksum = hasher.finalize().to_hex()[..32].to_owned();
         assert_eq!(payload["checksum"], checksum);
         assert_eq!(example["headers"]["ce_id"], checksum);
+    }
+}
+
+#[tokio::test]
+async fn documented_names_are_read_from_a_log() {
+    for example in examples(message(id_service::name_log::EVENT_TYPE)) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = EmbeddedLog::open(directory.path(), Default::default()).expect("the log opens");
+        let event: cloudevents::Event = serde_json::from_value(structured(example)).expect("an event");
+        log.append(event).await.expect("appended");
+        let names = NameLog::open(log).await.expect("the documented event is read");
+        let payload = &example["payload"];
+        let collection = Collection::new(payload["collection"].as_str().expect("text").to_owned());
+        let texts =
+            payload["names"].as_array().expect("a list").iter().map(|name| name.as_str().expect("text"));
+        let numbers = names.find(&collection, &texts.collect::<Vec<_>>()).await.expect("found");
+        let numbers: Vec<_> = numbers.into_iter().map(|number| number.map(NameNumber::value)).collect();
+        assert_eq!(numbers, [Some(1), Some(2)]);
     }
 }
 
