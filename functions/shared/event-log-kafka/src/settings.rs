@@ -108,7 +108,7 @@ impl Settings {
         let mut config = self.client();
         config
             .set("acks", "all")
-            // Our identities make repeats harmless; what it costs is in docs/benchmarks.md.
+            // Our identities make repeats harmless, and it took 3.4 ms of processor time for a MB in place of 1.9 ms.
             .set("enable.idempotence", "false")
             .set("max.in.flight.requests.per.connection", MAX_IN_FLIGHT.to_string())
             .set("message.timeout.ms", self.append_timeout_ms.to_string())

@@ -148,9 +148,16 @@ impl Broker {
 
     /// Sends the broker's process a signal.
     pub(crate) fn signal(&self, signal: &str) {
-        let own = self.own.as_ref().expect("a broker of our own");
-        let pid = fs::read_to_string(own.data.path().join("pid")).unwrap();
-        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &self.pid()]).status().unwrap().success());
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        fs::read_to_string(self.data().join("pid")).unwrap().trim().to_owned()
+    }
+
+    /// Where a broker of our own keeps what it has.
+    pub(crate) fn data(&self) -> &Path {
+        self.own.as_ref().expect("a broker of our own").data.path()
     }
 
     pub(crate) fn options(&self) -> KafkaOptions {
