@@ -22,8 +22,8 @@ const RETRIES: usize = 2;
 const RETRY_AFTER_MS: u32 = 20;
 /// How long to wait for a busy record or device, at first; each time twice as long, within the call's time.
 const BUSY_FOR: Duration = Duration::from_millis(4);
-/// Then it is for the caller, who has waited 4 + 8 + ... + 128 ms.
-const BUSY_TRIES: u32 = 6;
+/// And at most. A device's full write queue of 64 MiB is half empty after as long.
+const BUSY_FOR_AT_MOST: Duration = Duration::from_millis(256);
 
 /// What one row came to.
 #[derive(Debug)]
@@ -64,18 +64,16 @@ impl Shared {
         }
         let deadline = Instant::now() + self.timeout;
         self.call(&mut rows, deadline).await?;
-        for tried in 0..BUSY_TRIES {
+        let mut pause = BUSY_FOR;
+        loop {
             let busy: Vec<_> = (0..rows.len()).filter(|&place| is_row_busy(&rows[place])).collect();
-            if busy.is_empty() {
-                break;
-            }
-            let pause = BUSY_FOR * (1 << tried);
             // Two that met here should not meet again.
-            let pause = pause.mul_f64(rand::rng().random_range(0.5..1.5));
-            if Instant::now() + pause >= deadline {
+            let pause_now = pause.mul_f64(rand::rng().random_range(0.5..1.5));
+            if busy.is_empty() || Instant::now() + pause_now >= deadline {
                 break;
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause_now).await;
+            pause = BUSY_FOR_AT_MOST.min(pause * 2);
             self.busy.add(busy.len() as u64, &[]);
             let mut again: Vec<_> = busy.iter().map(|&place| rows[place].clone()).collect();
             self.call(&mut again, deadline).await?;
@@ -97,7 +95,11 @@ impl Shared {
             concurrency: Concurrency::Parallel,
             ..BatchPolicy::default()
         };
-        self.client.batch(&policy, rows).await.map_err(of_call)
+        match self.client.batch(&policy, rows).await {
+            // What failed for a server stands on the rows that were its.
+            Err(_) if rows.iter().all(has_outcome) => Ok(()),
+            result => result.map_err(of_call),
+        }
     }
 
     /// Retries are right for writes, too: every one of them is idempotent and commutes with the others, or carries a
@@ -145,6 +147,10 @@ pub(crate) fn record(row: &BatchOperation) -> Result<Option<&Record>, Error> {
         Answer::Done(record) => Ok(Some(record)),
         Answer::Missing | Answer::Filtered => Ok(None),
     }
+}
+
+fn has_outcome(row: &BatchOperation) -> bool {
+    row.record().is_some() || row.error().is_some()
 }
 
 fn is_row_busy(row: &BatchOperation) -> bool {

@@ -3,10 +3,10 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use aerospike::AdminPolicy;
+use aerospike::{AdminPolicy, Client, ClientPolicy};
 
 use crate::AerospikeOptions;
-use crate::keys::Set;
+use crate::keys::{Keys, Set};
 use crate::store::AerospikeStore;
 
 /// The address of a server that tests share: its sets beginning with `t` are theirs.
@@ -36,14 +36,13 @@ impl Room {
             ..AerospikeOptions::default()
         };
         let room = Self { options, _lock: lock };
-        let store = room.store().await;
+        let client = Client::new(&ClientPolicy::default(), &room.options.aerospike_hosts).await.unwrap();
+        let keys = Keys::new(&room.options.aerospike_namespace, &room.options.aerospike_sets);
         for set in Set::ALL {
-            let name = store.shared.keys.set_name(set);
-            let namespace = &store.shared.keys.namespace;
             let policy = AdminPolicy { timeout: 5_000 };
-            store.shared.client.truncate(&policy, namespace, &name, 0).await.unwrap();
+            client.truncate(&policy, &keys.namespace, &keys.set_name(set), 0).await.unwrap();
         }
-        store.close().await;
+        client.close().await.unwrap();
         Some(room)
     }
 
