@@ -17,6 +17,8 @@ use store_aerospike::{AerospikeOptions, AerospikeStore};
 
 const BATCH: usize = 125;
 const IN_FLIGHT: usize = 16;
+/// What a server of 7.1 or later counts as one write.
+const WRITE_BLOCK_BYTES: u64 = 8 << 20;
 const NOW_MS: i64 = 1_700_000_000_000;
 const EVER: TimeRange = TimeRange { from: Instant::from_ms(0), to: Instant::from_ms(i64::MAX) };
 
@@ -173,13 +175,13 @@ impl Bench {
         }
     }
 
-    /// Bytes that the first node's devices were given to write, in whole blocks of 1 MiB.
+    /// Bytes that the first node's devices were given to write, in whole blocks.
     async fn written(&self) -> u64 {
         let policy = AdminPolicy { timeout: 3_000 };
         let told = self.raw.info(&policy, &["namespace/allezon"]).await.expect("tells");
         let fields = told.values().flat_map(|text| text.split(';')).filter_map(|field| field.split_once('='));
         let writes = fields.filter(|(name, _)| name.ends_with("].writes"));
-        writes.filter_map(|(_, count)| count.parse::<u64>().ok()).sum::<u64>() << 20
+        writes.filter_map(|(_, count)| count.parse::<u64>().ok()).sum::<u64>() * WRITE_BLOCK_BYTES
     }
 }
 

@@ -155,9 +155,8 @@ fn by_day(buckets: &[BucketStart]) -> BTreeMap<i64, Vec<i64>> {
     days
 }
 
-/// A list is the keys of a map, so that each stands in it once.
 fn listed(numbers: &[i64]) -> HashMap<Value, Value> {
-    numbers.iter().map(|&number| (Value::Int(number), Value::Int(0))).collect()
+    values::set_of(numbers.iter().map(|&number| Value::Int(number)))
 }
 
 fn ints(numbers: &[i64]) -> Vec<Value> {

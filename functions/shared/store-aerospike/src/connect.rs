@@ -59,11 +59,14 @@ impl AerospikeStore {
 
     /// Until its cluster has formed, a server refuses every request.
     async fn answers(&self, options: &AerospikeOptions) -> Result<(), ConnectError> {
-        let not_ready = |cause: store::Error| ConnectError::NotReady {
-            hosts: options.aerospike_hosts.clone(),
-            reason: cause.to_string(),
-        };
-        self.floor().await.map(|_| ()).map_err(not_ready)
+        match self.floor().await {
+            Ok(_) => Ok(()),
+            Err(cause @ store::Error::Unavailable { .. }) => Err(ConnectError::NotReady {
+                hosts: options.aerospike_hosts.clone(),
+                reason: cause.to_string(),
+            }),
+            Err(cause) => Err(ConnectError::Strange(cause.to_string())),
+        }
     }
 }
 
@@ -72,7 +75,7 @@ fn policy(options: &AerospikeOptions) -> ClientPolicy {
         max_conns_per_node: options.aerospike_connections,
         tend_interval: TEND_INTERVAL_MS,
         timeout: options.aerospike_timeout_ms,
-        // Which are what we ask for and look at, below.
+        // Looked at below, with a message of our own.
         fail_if_not_connected: false,
         // One record that everybody asks for would shut out its whole node.
         max_error_rate: 0,

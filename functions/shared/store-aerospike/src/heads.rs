@@ -1,8 +1,8 @@
 //! The head of a minute: a small record that names its blocks and chunks, and the tokens of its sealings.
 
-use std::collections::HashMap;
-
-use aerospike::expressions::{bin_exists, blob_bin, blob_val, cond, eq, int_bin, int_val, min};
+use aerospike::expressions::{
+    bin_exists, blob_bin, blob_val, cond, eq, int_bin, int_val, lt, map_bin, maps, min, not, or,
+};
 use aerospike::operations::exp::{ExpWriteFlags, write_exp};
 use aerospike::operations::maps::{put, put_items, remove_by_key_list};
 use aerospike::operations::{self, MapReturnType, Operation, get_bin};
@@ -10,16 +10,14 @@ use aerospike::{BatchOperation, BatchWritePolicy, Bin, Record, Value};
 use model::BucketStart;
 use store::{BlockKey, ChunkKey, Error, Head, Token};
 
-use crate::error::damaged;
+use crate::error::{damaged, unavailable};
 use crate::keys::{block_bytes, block_of, chunk_bytes, chunk_of, token_of};
 use crate::profiles::SORTED;
-use crate::rows::{reading, record, updating, writing};
+use crate::rows::{Answer, answer, reading, record, updating, writing};
 use crate::store::{Shared, now_ms};
 use crate::values;
 
-/// Block to when it was added, in ms.
 pub(crate) const BLOCKS: &str = "blocks";
-/// Chunk to its bytes.
 pub(crate) const CHUNKS: &str = "chunks";
 /// The token of the youngest sealing.
 const VERSION: &str = "version";
@@ -27,6 +25,10 @@ const VERSION: &str = "version";
 const SINCE: &str = "since";
 /// Sealing that was begun to when, in ms; until what it left behind is removed.
 pub(crate) const TOKENS: &str = "tokens";
+
+/// A head of so many blocks is half as large as the smallest record size that is taken; it must not be full, or it could not
+/// be sealed any more. With 20 blocks a second, all for one minute, the sealer may be away for 13 minutes.
+const MAX_BLOCKS: i64 = 16_384;
 
 /// All that a head says.
 #[derive(Debug, Default)]
@@ -47,14 +49,21 @@ impl Shared {
 
     /// Adds blocks to heads, in one request.
     pub(crate) async fn add_to_heads(&self, added: &[(BucketStart, Vec<BlockKey>)]) -> Result<(), Error> {
+        let size = maps::size(map_bin(BLOCKS), &[]);
+        let not_full = or(vec![not(bin_exists(BLOCKS)), lt(size, int_val(MAX_BLOCKS))]);
+        let policy = BatchWritePolicy { filter_expression: Some(not_full), ..keeping_key() };
         let now_ms = now_ms();
-        let now = Value::Int(now_ms);
         let row = |(bucket, blocks): &(BucketStart, Vec<BlockKey>)| {
-            let items = blocks.iter().map(|&key| (Value::Blob(block_bytes(key)), now.clone()));
-            let add = put_items(&SORTED, BLOCKS, items.collect::<HashMap<_, _>>());
-            BatchOperation::write(&keeping_key(), self.keys.head(*bucket), vec![add, note_since(now_ms)])
+            let blocks = blocks.iter().map(|&key| Value::Blob(block_bytes(key)));
+            let add = put_items(&SORTED, BLOCKS, values::set_of(blocks));
+            BatchOperation::write(&policy, self.keys.head(*bucket), vec![add, note_since(now_ms)])
         };
-        self.run(added.iter().map(row).collect()).await.map(drop)
+        for row in &self.run(added.iter().map(row).collect()).await? {
+            if matches!(answer(row)?, Answer::Filtered) {
+                return Err(unavailable("too many blocks of a minute wait to be sealed"));
+            }
+        }
+        Ok(())
     }
 
     /// Begins a sealing: a fresh token, noted for what the sealing will leave behind, and what the head names then.
@@ -82,7 +91,7 @@ impl Shared {
         bucket: BucketStart,
         token: Token,
         leaving: &Head,
-        entering: &[(ChunkKey, usize)],
+        entering: &[ChunkKey],
     ) -> BatchOperation {
         let mut operations = vec![set_version(token)];
         let blocks: Vec<_> = leaving.blocks.iter().map(|&key| Value::Blob(block_bytes(key))).collect();
@@ -94,9 +103,8 @@ impl Shared {
             operations.push(remove_by_key_list(CHUNKS, chunks, MapReturnType::NONE));
         }
         if !entering.is_empty() {
-            let item =
-                |&(key, size): &(ChunkKey, usize)| (Value::Blob(chunk_bytes(key)), Value::Int(size as i64));
-            operations.push(put_items(&SORTED, CHUNKS, entering.iter().map(item).collect::<HashMap<_, _>>()));
+            let entering = entering.iter().map(|&key| Value::Blob(chunk_bytes(key)));
+            operations.push(put_items(&SORTED, CHUNKS, values::set_of(entering)));
         }
         let youngest = eq(blob_bin(VERSION), blob_val(token.0.to_be_bytes().to_vec()));
         let policy = BatchWritePolicy { filter_expression: Some(youngest), ..updating() };

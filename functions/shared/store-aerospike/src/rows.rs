@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use aerospike::{
     BasePolicy, BatchOperation, BatchPolicy, BatchReadPolicy, BatchWritePolicy, Concurrency, Expiration,
-    Record, RecordExistsAction, ResultCode,
+    ReadModeAp, Record, RecordExistsAction, ResultCode,
 };
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rand::Rng;
@@ -111,6 +111,8 @@ impl Shared {
             max_retries: RETRIES,
             sleep_between_retries: RETRY_AFTER_MS,
             sleep_multiplier: 2.0,
+            // While partitions are on their way, the newest of all copies.
+            read_mode_ap: ReadModeAp::All,
             ..BasePolicy::default()
         }
     }

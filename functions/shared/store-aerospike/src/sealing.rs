@@ -37,13 +37,10 @@ impl Shared {
         }
         let since = Instant::now();
         let leaving = Head { blocks: merged, chunks: replaced };
-        let (entering, records): (Vec<_>, Vec<_>) = (0..)
-            .zip(chunks)
-            .map(|(piece, (action, chunk))| {
-                let key = ChunkKey { token, piece, action };
-                ((key, chunk.len()), ((Set::Chunks, chunk_bytes(key)), chunk))
-            })
-            .unzip();
+        let named =
+            (0..).zip(chunks).map(|(piece, (action, chunk))| (ChunkKey { token, piece, action }, chunk));
+        let (entering, records): (Vec<_>, Vec<_>) =
+            named.map(|(key, chunk)| (key, ((Set::Chunks, chunk_bytes(key)), chunk))).unzip();
         self.run_one(self.grave_row(token, &leaving, &entering)).await?;
         self.write_bytes(records).await?;
         if since.elapsed() > NAME_WITHIN {
@@ -53,9 +50,9 @@ impl Shared {
         Ok(matches!(answer(&row)?, Answer::Done(_)))
     }
 
-    fn grave_row(&self, token: Token, leaving: &Head, entering: &[(ChunkKey, usize)]) -> BatchOperation {
+    fn grave_row(&self, token: Token, leaving: &Head, entering: &[ChunkKey]) -> BatchOperation {
         let blocks: Vec<_> = leaving.blocks.iter().flat_map(|&key| block_bytes(key)).collect();
-        let chunks = leaving.chunks.iter().chain(entering.iter().map(|(key, _)| key));
+        let chunks = leaving.chunks.iter().chain(entering);
         let chunks: Vec<_> = chunks.flat_map(|&key| chunk_bytes(key)).collect();
         let bins = [Bin::new(BLOCKS, Value::Blob(blocks)), Bin::new(CHUNKS, Value::Blob(chunks))];
         let policy = BatchWritePolicy {

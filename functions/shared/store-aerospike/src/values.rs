@@ -1,5 +1,6 @@
 //! What a bin holds, read with suspicion: whatever is not what was written is damage, never a panic.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 
 use aerospike::{Record, Value};
@@ -73,6 +74,11 @@ pub(crate) fn keys_of<K>(
         return Err(damaged(what));
     }
     bytes.chunks_exact(width).map(|key| decode(key).ok_or_else(|| damaged(what))).collect()
+}
+
+/// A set: the keys of a map, in which each stands once.
+pub(crate) fn set_of(keys: impl Iterator<Item = Value>) -> HashMap<Value, Value> {
+    keys.map(|key| (key, Value::Int(0))).collect()
 }
 
 /// Bytes of ours as a value.

@@ -18,24 +18,24 @@ async fn strange_bins_are_damage_and_no_panic() {
     let shopper = cookie("strange");
     let profile = keys.profile(&shopper, Action::View);
     write(&store, &profile, "tags", strange_map()).await;
-    is_damage(store.newest(&shopper, Action::View, EVER, 10).await);
+    is_damage(&store.newest(&shopper, Action::View, EVER, 10).await);
     for strange in [Value::Int(5), Value::from("text"), strange_map()] {
         write(&store, &keys.head(minute(0)), "chunks", strange).await;
-        is_damage(store.heads(&[minute(0)]).await);
+        is_damage(&store.heads(&[minute(0)]).await);
     }
     let block = store.shared.new_block();
     let record = keys.key(Set::Blocks, crate::keys::block_bytes(block));
     write(&store, &record, "bytes", Value::Int(5)).await;
-    is_damage(store.blocks(&[block]).await);
+    is_damage(&store.blocks(&[block]).await);
     write(&store, &keys.key(Set::Floor, *b"floor"), "minute", Value::from("noon")).await;
-    is_damage(store.floor().await);
-    is_damage(store.calendar().await);
+    is_damage(&store.floor().await);
+    is_damage(&store.calendar().await);
 }
 
 async fn write(store: &AerospikeStore, key: &Key, bin: &str, value: Value) {
     store.shared.client.put(&WritePolicy::default(), key, &[Bin::new(bin, value)]).await.unwrap();
 }
 
-fn is_damage<T: std::fmt::Debug>(result: Result<T, Error>) {
+fn is_damage<T: std::fmt::Debug>(result: &Result<T, Error>) {
     assert!(matches!(result, Err(Error::Damaged(_))), "{result:?}");
 }

@@ -63,3 +63,22 @@ async fn a_call_may_be_larger_than_a_request() {
     assert_eq!(store.calendar().await.unwrap().len(), 100);
     assert!(store.blocks(&keys[..1_400]).await.unwrap().iter().all(Option::is_none));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_head_can_still_be_sealed() {
+    let Some(room) = Room::take("a_full_head_can_still_be_sealed").await else { return };
+    let store = room.store().await;
+    let mut added = 0;
+    let full = loop {
+        match store.add_blocks(vec![(minute(0), block(1)); 1_000]).await {
+            Ok(_) => added += 1_000,
+            Err(full) => break full,
+        }
+        assert!(added < 20_000);
+    };
+    assert!(full.to_string().contains("wait to be sealed"), "{full}");
+    let waiting = super::seal(&store, minute(0), block(2)).await;
+    assert_eq!(waiting.blocks.len(), added);
+    super::add(&store, minute(0), 3).await;
+    assert_eq!(read(&store, minute(0)).await, [block(2), block(3)]);
+}
