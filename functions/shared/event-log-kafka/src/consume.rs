@@ -11,15 +11,18 @@ use event_log::EventLog;
 use event_log::delivery::{Limits, Progress, Sink, deliver};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::kafka::Shared;
 use crate::lag::{Lag, Lags};
-use crate::membership::{self, Membership, Running};
+use crate::membership::{self, End, Membership, Running};
 use crate::{Kafka, KafkaLog, OpenError};
 
 /// How often the end of a partition is looked at, for the lag.
 const LOOK_EACH: Duration = Duration::from_secs(5);
+
+/// How long it may take to leave a group. Without brokers it does not end.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is consumed, and on whose behalf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +36,10 @@ pub struct Source {
 /// A member of the group, on a thread of its own.
 struct Member {
     stop: Arc<AtomicBool>,
-    ended: oneshot::Receiver<Result<(), OpenError>>,
+    /// Drained and committed.
+    ended: oneshot::Receiver<Result<End, OpenError>>,
+    /// Closed when the group is left.
+    left: oneshot::Receiver<()>,
 }
 
 impl Kafka {
@@ -61,7 +67,7 @@ impl Kafka {
             tokio::select! {
                 () = &mut shutdown => return member.leave().await,
                 () = self.shared.outdated(generation) => member.leave().await?,
-                ended = &mut member.ended => return ended.unwrap_or_else(|_| Err(panicked())),
+                ended = &mut member.ended => drop(ended.unwrap_or_else(|_| Err(panicked()))?),
             }
         }
     }
@@ -84,16 +90,18 @@ impl<S: Sink> Consuming<S> {
         let consumer = membership.join()?;
         let stop = Arc::new(AtomicBool::new(false));
         let (end, ended) = oneshot::channel();
+        let (leave, left) = oneshot::channel();
         let stopped = Arc::clone(&stop);
         thread::Builder::new()
             .name("kafka-group".to_owned())
             .spawn(move || {
-                let result = membership::run(consumer, &stopped);
                 // Nobody waits for one that was abandoned.
-                let _ = end.send(result);
+                let _ = end.send(membership::run(&consumer, &stopped));
+                drop(consumer);
+                let _ = leave.send(());
             })
             .map_err(|cause| OpenError::Config(cause.to_string()))?;
-        Ok(Member { stop, ended })
+        Ok(Member { stop, ended, left })
     }
 
     fn deliver(&self, partition: i32, from: event_log::Position) -> Running {
@@ -134,7 +142,11 @@ impl Member {
     /// Lets what is under way end, commits, and gives the partitions to others.
     async fn leave(mut self) -> Result<(), OpenError> {
         self.stop.store(true, Ordering::Relaxed);
-        (&mut self.ended).await.unwrap_or_else(|_| Err(panicked()))
+        (&mut self.ended).await.unwrap_or_else(|_| Err(panicked()))?;
+        if timeout(LEAVE_PATIENCE, &mut self.left).await.is_err() {
+            tracing::warn!("the group was not left in time: its other members wait for us a little");
+        }
+        Ok(())
     }
 }
 

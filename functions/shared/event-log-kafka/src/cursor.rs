@@ -19,7 +19,7 @@ use crate::record;
 use crate::renewed::EndsAside;
 
 /// How long an event that is surely there may take to come.
-const FETCH_PATIENCE: Duration = Duration::from_secs(5);
+const FETCH_PATIENCE: Duration = Duration::from_secs(3);
 /// How often a log may begin later than we just heard.
 const ATTEMPTS: usize = 3;
 

@@ -64,7 +64,7 @@ impl Cursors {
         };
         let read = cursor.read(from, max_bytes, Duration::ZERO).await;
         cursor.rest();
-        *looker = Some(cursor);
+        *looker = read.is_ok().then_some(cursor);
         read
     }
 

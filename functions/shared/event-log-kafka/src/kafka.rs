@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cloudevents::Event;
 use event_log::{Bounds, Error, Position};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -11,7 +12,7 @@ use tokio::task::spawn_blocking;
 use crate::certificates::{Certificates, LOOK_EACH};
 use crate::check::{self, Inspector, Topic};
 use crate::error::{no_client, unavailable};
-use crate::producer::Producer;
+use crate::producer::{Place, Producer};
 use crate::renewed::Renewed;
 use crate::settings::{PATIENCE, Settings};
 use crate::{KafkaLog, KafkaOptions, KafkaTopic, OpenError};
@@ -81,8 +82,17 @@ impl Kafka {
 }
 
 impl Shared {
-    pub(crate) fn producer(&self) -> Result<Arc<Producer>, OpenError> {
+    fn producer(&self) -> Result<Arc<Producer>, OpenError> {
         self.producer.get(self.certificates.generation(), || Producer::new(&self.settings))
+    }
+
+    pub(crate) async fn append(&self, place: Place<'_>, event: Event) -> Result<Position, Error> {
+        let producer = self.producer().map_err(no_client)?;
+        let appended = producer.append(place, event).await;
+        if appended.is_err() && producer.is_stuck() {
+            self.producer.discard(&producer);
+        }
+        appended
     }
 
     fn inspector(&self) -> Result<Arc<Inspector>, OpenError> {
@@ -94,7 +104,11 @@ impl Shared {
         let (shared, name) = (Arc::clone(self), name.to_owned());
         let found = spawn_blocking(move || {
             let inspector = shared.inspector()?;
-            check::find(&shared.settings, &inspector, &name)
+            let found = check::find(&shared.settings, &inspector, &name);
+            if matches!(found, Err(OpenError::Unreachable { .. })) {
+                shared.inspector.discard(&inspector);
+            }
+            found
         });
         found.await.unwrap_or_else(|ended| Err(OpenError::Config(ended.to_string())))
     }
@@ -145,8 +159,12 @@ impl Shared {
         question: impl FnOnce(&Inspector) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, Error> {
         let inspector = self.inspector().map_err(no_client)?;
+        let shared = Arc::clone(self);
         let answer = spawn_blocking(move || {
-            question(&inspector).map_err(|cause| unavailable(check::heard(&inspector, unknown), cause))
+            question(&inspector).map_err(|cause| {
+                shared.inspector.discard(&inspector);
+                unavailable(check::heard(&inspector, unknown), cause)
+            })
         });
         answer.await.unwrap_or_else(|ended| {
             Err(Error::Unavailable { reason: unknown.to_owned(), cause: Some(ended.into()) })

@@ -134,3 +134,26 @@ impl Lags {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_is_what_is_not_done_with() {
+        let lag = Lag::new(Arc::new(Progress::new("group", Position(7))));
+        assert_eq!(lag.events(), 0);
+        lag.ends_at(Position(10));
+        assert_eq!(lag.events(), 3);
+    }
+
+    #[test]
+    fn what_was_let_go_is_no_lag() {
+        let bounds = Bounds { oldest: Position(5), end: Position(9) };
+        let of = |committed| PartitionProgress { partition: 0, committed, bounds }.lag();
+        assert_eq!(
+            [of(None), of(Some(Position(2))), of(Some(Position(7))), of(Some(Position(9)))],
+            [4, 4, 2, 0]
+        );
+    }
+}

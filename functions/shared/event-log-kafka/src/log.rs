@@ -8,7 +8,6 @@ use event_log::{Append, Bounds, Error, EventLog, Position, Recorded};
 
 use crate::cursor::Partition;
 use crate::cursors::Cursors;
-use crate::error::no_client;
 use crate::kafka::Shared;
 use crate::producer::Place;
 
@@ -42,9 +41,8 @@ impl KafkaLog {
 
 impl Append for KafkaLog {
     async fn append(&self, event: Event) -> Result<Position, Error> {
-        let producer = self.partition.shared.producer().map_err(no_client)?;
         let place = Place { topic: &self.partition.topic, partition: Some(self.partition.number) };
-        producer.append(place, event).await
+        self.partition.shared.append(place, event).await
     }
 }
 

@@ -31,6 +31,12 @@ const POLL: Duration = Duration::from_millis(100);
 /// How often it is committed what was acknowledged: so much comes again after a crash.
 const COMMIT_EACH: Duration = Duration::from_secs(1);
 
+/// How often it is asked whether somebody answers, how long the answer may take, and how many may be missing
+/// (`renewed.rs` tells why).
+const ASK_EACH: Duration = Duration::from_secs(4);
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
+const UNHEARD: u32 = 2;
+
 /// A delivery of one partition under way.
 pub(crate) struct Running {
     pub(crate) progress: Arc<Progress>,
@@ -57,28 +63,25 @@ pub(crate) struct Membership {
 
 type Client = BaseConsumer<Membership>;
 
-/// Works on what is assigned until `stop`. Then it drains, commits and leaves.
-pub(crate) fn run(client: Client, stop: &AtomicBool) -> Result<(), OpenError> {
+/// Why a membership has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As it was told.
+    Stopped,
+    /// The cluster does not answer this client. Another one may do better.
+    Unheard,
+}
+
+/// Works on what is assigned until `stop`, or until nobody answers. Then it drains and commits. The client leaves the group
+/// when it is dropped, which may take its time.
+pub(crate) fn run(client: &Client, stop: &AtomicBool) -> Result<End, OpenError> {
     let member = Arc::clone(client.context());
     let _runtime = member.runtime.enter();
-    let mut committed_at = Instant::now();
-    let mut result = Ok(());
-    while !stop.load(Ordering::Relaxed) && result.is_ok() {
-        if let Some(Err(cause)) = client.poll(POLL) {
-            result = member.bear(&cause);
-        }
-        member.begin(&client);
-        if committed_at.elapsed() >= COMMIT_EACH {
-            committed_at = Instant::now();
-            member.commit(&client, CommitMode::Async);
-        }
-    }
+    let end = member.work(client, stop);
     member.assigned().clear();
     let all = std::mem::take(&mut *member.running());
-    member.end(&client, all);
-    // It leaves the group when it is dropped.
-    drop(client);
-    result
+    member.end(client, all);
+    end
 }
 
 impl Membership {
@@ -100,6 +103,30 @@ impl Membership {
         let client = client.map_err(|cause| OpenError::config(&cause))?;
         client.subscribe(&[&topic]).map_err(|cause| OpenError::config(&cause))?;
         Ok(client)
+    }
+
+    fn work(&self, client: &Client, stop: &AtomicBool) -> Result<End, OpenError> {
+        let (mut committed_at, mut asked_at, mut unheard) = (Instant::now(), Instant::now(), 0);
+        while !stop.load(Ordering::Relaxed) {
+            if let Some(Err(cause)) = client.poll(POLL) {
+                self.bear(&cause)?;
+            }
+            self.begin(client);
+            if committed_at.elapsed() >= COMMIT_EACH {
+                committed_at = Instant::now();
+                self.commit(client, CommitMode::Async);
+            }
+            if asked_at.elapsed() >= ASK_EACH {
+                asked_at = Instant::now();
+                let heard = client.fetch_metadata(Some(&self.source.topic), ASK_PATIENCE).is_ok();
+                unheard = if heard { 0 } else { unheard + 1 };
+                if unheard == UNHEARD {
+                    tracing::warn!(group = self.source.group, "the cluster does not answer: joining anew");
+                    return Ok(End::Unheard);
+                }
+            }
+        }
+        Ok(End::Stopped)
     }
 
     /// What does not pass by itself ends the membership.

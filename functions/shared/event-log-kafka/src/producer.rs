@@ -1,5 +1,8 @@
 //! Appending: one producer for all topics of the process.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use cloudevents::Event;
 use event_log::{Error, Position};
 use rdkafka::ClientContext;
@@ -9,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::OpenError;
 use crate::ear::Ear;
@@ -16,6 +20,9 @@ use crate::error::unavailable;
 use crate::record::Written;
 use crate::renewed::EndsAside;
 use crate::settings::{MAX_BATCH_BYTES, MAX_RECORD_BYTES, Settings};
+
+/// As long as a leader's election may take.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// Where an event is appended.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +35,9 @@ pub(crate) struct Place<'a> {
 /// Appends, and tells what became of it.
 pub(crate) struct Producer {
     client: EndsAside<ThreadedProducer<Reports>>,
+    timeout: Duration,
+    /// When the first append failed after the last one that did not.
+    failing_since: Mutex<Option<Instant>>,
 }
 
 /// Takes the delivery reports.
@@ -43,7 +53,11 @@ impl Producer {
     pub(crate) fn new(settings: &Settings) -> Result<Self, OpenError> {
         let reports = Reports(Ear::default());
         let client = ThreadedProducer::from_config_and_context(&settings.producer(), reports);
-        Ok(Self { client: EndsAside::new(client.map_err(|cause| OpenError::config(&cause))?) })
+        Ok(Self {
+            client: EndsAside::new(client.map_err(|cause| OpenError::config(&cause))?),
+            timeout: settings.append_timeout(),
+            failing_since: Mutex::default(),
+        })
     }
 
     /// For questions to the cluster.
@@ -53,10 +67,29 @@ impl Producer {
 
     /// Appends an event. Who does not wait for the answer does no harm: the record is librdkafka's then.
     pub(crate) async fn append(&self, place: Place<'_>, event: Event) -> Result<Position, Error> {
-        let answered = self.send(place, event)?;
-        answered.await.unwrap_or_else(|_| {
+        let answered = match self.send(place, event) {
+            // librdkafka's own timeout is up to a second late.
+            Ok(answer) => timeout(self.timeout, answer).await.unwrap_or_else(|_| Ok(Err(self.timed_out()))),
+            Err(refused) => Ok(Err(refused)),
+        };
+        let answer = answered.unwrap_or_else(|_| {
             Err(Error::Unavailable { reason: "the connection was ended".to_owned(), cause: None })
-        })
+        });
+        let failed = matches!(answer, Err(Error::Unavailable { .. }));
+        let mut failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *failing_since = if failed { failing_since.or_else(|| Some(Instant::now())) } else { None };
+        answer
+    }
+
+    /// Whether nothing was appended for so long that another client may do better.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        failing_since.is_some_and(|since| since.elapsed() > STUCK_AFTER)
+    }
+
+    fn timed_out(&self) -> Error {
+        let reason = self.client.context().0.last_or("no acknowledgement came in time");
+        Error::Unavailable { reason, cause: None }
     }
 
     fn send(

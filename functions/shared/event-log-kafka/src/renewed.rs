@@ -1,7 +1,11 @@
-//! Clients that are made when they are first needed, and made anew when the certificates have changed.
+//! Clients that are made when they are first needed, and made anew when the certificates have changed, or when they get no
+//! answers.
+//!
+//! librdkafka 2.12 forgets all brokers when the last one that answers says that there is none, as a broker does that was
+//! stuck and is coming back; it never asks the bootstrap brokers again then. A new client does.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::OpenError;
@@ -24,7 +28,7 @@ impl<T> Renewed<T> {
         generation: u64,
         make: impl FnOnce() -> Result<T, OpenError>,
     ) -> Result<Arc<T>, OpenError> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made();
         match &*made {
             Some((of, client)) if *of == generation => return Ok(Arc::clone(client)),
             _ => {}
@@ -43,6 +47,18 @@ impl<T> Renewed<T> {
             }
             (Err(error), None) => Err(error),
         }
+    }
+
+    /// The next one is made anew, unless that has happened already.
+    pub(crate) fn discard(&self, client: &Arc<T>) {
+        let mut made = self.made();
+        if made.as_ref().is_some_and(|(_, current)| Arc::ptr_eq(current, client)) {
+            *made = None;
+        }
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<(u64, Arc<T>)>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,6 +100,16 @@ mod tests {
         assert_eq!(*client.get(2, || Err(OpenError::Config("half a file".into()))).unwrap(), "second");
         assert_eq!(*client.get(2, || Ok("third")).unwrap(), "second");
         assert_eq!(*client.get(3, || Ok("third")).unwrap(), "third");
+    }
+
+    #[test]
+    fn a_discarded_one_is_made_anew_once() {
+        let client = Renewed::default();
+        let first = client.get(0, || Ok("first")).unwrap();
+        client.discard(&first);
+        assert_eq!(*client.get(0, || Ok("second")).unwrap(), "second");
+        client.discard(&first);
+        assert_eq!(*client.get(0, || Ok("third")).unwrap(), "second");
     }
 
     #[test]

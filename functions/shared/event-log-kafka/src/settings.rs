@@ -61,6 +61,10 @@ impl Settings {
         }
     }
 
+    pub(crate) fn append_timeout(&self) -> Duration {
+        Duration::from_millis(self.append_timeout_ms.into())
+    }
+
     /// What every client is told.
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();

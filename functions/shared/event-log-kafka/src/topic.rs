@@ -5,7 +5,6 @@ use std::sync::Arc;
 use cloudevents::Event;
 use event_log::{Append, Error, Position};
 
-use crate::error::no_client;
 use crate::kafka::Shared;
 use crate::producer::Place;
 
@@ -30,7 +29,6 @@ impl KafkaTopic {
 
 impl Append for KafkaTopic {
     async fn append(&self, event: Event) -> Result<Position, Error> {
-        let producer = self.shared.producer().map_err(no_client)?;
-        producer.append(Place { topic: &self.name, partition: None }, event).await
+        self.shared.append(Place { topic: &self.name, partition: None }, event).await
     }
 }

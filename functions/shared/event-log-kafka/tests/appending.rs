@@ -128,9 +128,12 @@ async fn a_stuck_broker_fills_no_memory() {
     let refused_at_once = appends.iter_mut().filter_map(FutureExt::now_or_never).count();
     assert!(refused_at_once >= 1_900, "only {refused_at_once} were refused at once");
     drop(appends);
-    assert!(unavailable(&log.append(numbered(6_001)).await));
+    // For so long that another client is tried.
+    for number in 0..40 {
+        assert!(unavailable(&log.append(numbered(7_000 + number)).await));
+    }
     broker.signal("-CONT");
-    until_appended(&log, 6_002).await;
+    until_appended(&log, 8_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
