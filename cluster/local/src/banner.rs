@@ -1,6 +1,5 @@
 //! What a person is told: how to get an Aerospike, and what to try when all is there.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
 /// What to do where no Aerospike is named.
@@ -13,14 +12,8 @@ pub(crate) const NO_AEROSPIKE: &str = r#"no Aerospike is named: set ALLEZON_AERO
   Without either:  `allezon --log kafka` runs all functions in one process on Kafka, with a store of its own:
                    cargo run --release -p embedded --features kafka -- --log kafka"#;
 
-/// Prints it on standard output. That nobody reads there is no reason not to serve.
-pub(crate) fn print(address: SocketAddr) {
-    let text = text(address);
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-fn text(address: SocketAddr) -> String {
+/// What to try once all is ready.
+pub(crate) fn ready(address: SocketAddr) -> String {
     let url = format!("http://{address}");
     format!(
         r#"

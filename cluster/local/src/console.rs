@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Lines on their way: more, and who writes them waits, as on a terminal that is slow.
 const LINES: usize = 1_024;
@@ -18,13 +18,18 @@ const COLOURS: [u8; 6] = [36, 33, 35, 32, 34, 31];
 /// Where lines go. A handle that may be cloned.
 #[derive(Debug, Clone)]
 pub struct Console {
-    lines: mpsc::Sender<Line>,
+    said: mpsc::Sender<Said>,
 }
 
 #[derive(Debug)]
-struct Line {
-    name: String,
-    text: Vec<u8>,
+enum Said {
+    Line {
+        name: String,
+        text: Vec<u8>,
+    },
+    /// Without a name.
+    Text(String),
+    Flush(oneshot::Sender<()>),
 }
 
 impl Console {
@@ -37,19 +42,31 @@ impl Console {
 
     /// To any writer. Writing blocks a thread of its own.
     pub fn new(mut out: impl Write + Send + 'static, colours: bool) -> Self {
-        let (lines, mut written) = mpsc::channel::<Line>(LINES);
+        let (said, mut written) = mpsc::channel(LINES);
         std::thread::spawn(move || {
-            while let Some(line) = written.blocking_recv() {
+            while let Some(said) = written.blocking_recv() {
                 // That nobody reads there is no reason to end.
-                let _ = write(&mut out, &line, colours).and_then(|()| out.flush());
+                let _ = write(&mut out, said, colours).and_then(|()| out.flush());
             }
         });
-        Self { lines }
+        Self { said }
     }
 
     /// Says something in the name of a part.
     pub async fn say(&self, name: &str, text: impl Into<String>) {
         self.line(name, text.into().into_bytes()).await;
+    }
+
+    /// Says something as it is.
+    pub async fn print(&self, text: String) {
+        self.send(Said::Text(text)).await;
+    }
+
+    /// Returns when everything said before has been written.
+    pub async fn flush(&self) {
+        let (written, is_written) = oneshot::channel();
+        self.send(Said::Flush(written)).await;
+        let _ = is_written.await;
     }
 
     /// Copies lines until the other side is closed.
@@ -70,20 +87,37 @@ impl Console {
     }
 
     async fn line(&self, name: &str, text: Vec<u8>) {
+        self.send(Said::Line { name: name.to_owned(), text }).await;
+    }
+
+    async fn send(&self, said: Said) {
         // The thread ends only with the process.
-        let _ = self.lines.send(Line { name: name.to_owned(), text }).await;
+        let _ = self.said.send(said).await;
     }
 }
 
-fn write(out: &mut impl Write, line: &Line, colours: bool) -> std::io::Result<()> {
-    if colours {
-        let colour = COLOURS[line.name.bytes().map(usize::from).sum::<usize>() % COLOURS.len()];
-        write!(out, "\x1b[{colour}m{:NAME_WIDTH$}\x1b[0m ", line.name)?;
-    } else {
-        write!(out, "{:NAME_WIDTH$} ", line.name)?;
+fn write(out: &mut impl Write, said: Said, colours: bool) -> std::io::Result<()> {
+    match said {
+        Said::Line { name, text } => {
+            write_name(out, &name, colours)?;
+            out.write_all(&text)?;
+            out.write_all(b"\n")
+        }
+        Said::Text(text) => out.write_all(text.as_bytes()),
+        Said::Flush(written) => {
+            // Who asked may have gone.
+            let _ = written.send(());
+            Ok(())
+        }
     }
-    out.write_all(&line.text)?;
-    out.write_all(b"\n")
+}
+
+fn write_name(out: &mut impl Write, name: &str, colours: bool) -> std::io::Result<()> {
+    if !colours {
+        return write!(out, "{name:NAME_WIDTH$} ");
+    }
+    let colour = COLOURS[name.bytes().map(usize::from).sum::<usize>() % COLOURS.len()];
+    write!(out, "\x1b[{colour}m{name:NAME_WIDTH$}\x1b[0m ")
 }
 
 #[cfg(test)]

@@ -5,13 +5,17 @@ mod options;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
 use local::{Cluster, Console, LAUNCH, Settings, become_part};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use options::Options;
+
+/// Within that time two signals are one.
+const TWICE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -53,25 +57,59 @@ fn settings(options: Options) -> anyhow::Result<Settings> {
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::new()?;
     let console = settings.console.clone();
-    let cluster = tokio::select! {
-        started = Cluster::start(settings) => started?,
+    let ended = tokio::select! {
+        started = Cluster::start(settings) => match started {
+            Ok(cluster) => {
+                serve(cluster, &console, &mut signals).await;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        },
         // Nobody has been served: what runs is killed as it is dropped.
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        () = signals.next() => Ok(()),
     };
-    banner::print(cluster.address());
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    console.say("local", "stops everything; once more ends it at once").await;
+    console.flush().await;
+    ended
+}
+
+async fn serve(cluster: Cluster, console: &Console, signals: &mut Signals) {
+    console.print(banner::ready(cluster.address())).await;
+    signals.next().await;
+    console.say("local", "stops everything; one more signal ends it at once").await;
     tokio::select! {
         () = cluster.stop() => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.one_more() => {}
     }
-    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Another one, meant as such: `timeout` and terminals may send the first one twice.
+    async fn one_more(&mut self) {
+        let until = Instant::now() + TWICE;
+        loop {
+            self.next().await;
+            if Instant::now() > until {
+                return;
+            }
+        }
+    }
 }
