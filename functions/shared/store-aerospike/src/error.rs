@@ -100,10 +100,8 @@ fn server_reason(code: ResultCode) -> &'static str {
         ResultCode::DeviceOverload => "Aerospike's device cannot keep up",
         // Of a profile or a head: what is large by itself is cut before.
         ResultCode::RecordTooBig => "a record would be larger than the namespace takes",
-        ResultCode::ServerMemError => "Aerospike is out of memory or disk",
-        ResultCode::FailForbidden | ResultCode::AlwaysForbidden => {
-            "the namespace takes no writes (stop-writes)"
-        }
+        ResultCode::ServerMemError => "Aerospike is full and takes no writes (stop-writes)",
+        ResultCode::FailForbidden | ResultCode::AlwaysForbidden => "the namespace takes no writes now",
         ResultCode::InvalidNamespace => "the namespace is gone",
         ResultCode::BatchQueuesFull => "Aerospike takes no more batches now",
         ResultCode::BatchDisabled | ResultCode::BatchMaxRequestsExceeded => "Aerospike refuses the batch",

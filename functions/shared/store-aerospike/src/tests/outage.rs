@@ -1,10 +1,12 @@
 //! A server that dies, comes back, or stands still.
 
+use model::Cookie;
 use rustix::process::Signal;
-use store::{MinuteStore, ProfileStore};
+use store::{Entry, Error, MinuteStore, ProfileStore};
 
 use super::server::Server;
 use super::{TOO_LONG, add, at_last, block, cookie, is_unavailable, minute, newest_first, read, view, views};
+use crate::AerospikeStore;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn goes_on_by_itself_after_a_crash() {
@@ -58,7 +60,7 @@ async fn calls_end_while_a_server_stands_still() {
     tokio::time::timeout(TOO_LONG, calls).await.expect("every call ends");
     // New ones cannot connect either, and say so.
     let options = crate::AerospikeOptions { aerospike_start_timeout_ms: 100, ..server.options.clone() };
-    let connecting = tokio::time::timeout(TOO_LONG, crate::AerospikeStore::connect(&options));
+    let connecting = tokio::time::timeout(TOO_LONG, AerospikeStore::connect(&options));
     assert!(connecting.await.expect("ends").is_err());
 
     server.signal(Signal::CONT);
@@ -68,26 +70,54 @@ async fn calls_end_while_a_server_stands_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_server_is_read_and_not_written() {
-    let test = "a_full_server_is_read_and_not_written";
-    let Some(server) = Server::start(test, &[("FILESIZE", "256M")]) else { return };
-    let store = server.connect().await.unwrap();
-    let shopper = cookie("shopper");
-    let entries = [view(&shopper, 1, 20)];
-    store.put(entries.to_vec()).await.unwrap();
-    add(&store, minute(0), 1).await;
-    let large = bytes::Bytes::from(vec![9; 500_000]);
+async fn a_server_that_stops_writes_is_read() {
+    let Some(server) = Server::start("a_server_that_stops_writes_is_read", &[]) else { return };
+    let (store, shopper, entry) = with_something(&server).await;
     let fill = async {
         // The server looks only now and then how full it is.
         while !store.condition().await.unwrap().stop_writes {
-            let added = store.add_blocks(vec![(minute(1), large.clone()); 8]).await;
+            let added = add_much(&store).await;
             assert!(added.is_ok() || is_unavailable(&added));
         }
     };
     tokio::time::timeout(TOO_LONG, fill).await.expect("the server is full");
-    let refused = store.put(entries.to_vec()).await.unwrap_err();
+    let refused = store.put(vec![entry.clone()]).await.unwrap_err();
     assert!(refused.to_string().contains("stop-writes"), "{refused}");
     assert!(!store.condition().await.unwrap().is_whole(1));
-    assert_eq!(views(&store, &shopper).await, newest_first(&entries));
+    assert_eq!(views(&store, &shopper).await, newest_first(&[entry]));
     assert_eq!(read(&store, minute(0)).await, [block(1)]);
+}
+
+/// So small that no block of the disk is free long before the server stops the writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_room_is_read() {
+    let Some(server) = Server::start("a_server_without_room_is_read", &[("FILESIZE", "128M")]) else {
+        return;
+    };
+    let (store, shopper, entry) = with_something(&server).await;
+    let fill = async {
+        loop {
+            if let Err(refused) = add_much(&store).await {
+                return refused;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(TOO_LONG, fill).await.expect("the server is full");
+    assert!(is_unavailable(&Err::<(), _>(refused)));
+    assert_eq!(views(&store, &shopper).await, newest_first(&[entry]));
+    assert_eq!(read(&store, minute(0)).await, [block(1)]);
+}
+
+async fn with_something(server: &Server) -> (AerospikeStore, Cookie, Entry) {
+    let store = server.connect().await.unwrap();
+    let shopper = cookie("shopper");
+    let entry = view(&shopper, 1, 20);
+    store.put(vec![entry.clone()]).await.unwrap();
+    add(&store, minute(0), 1).await;
+    (store, shopper, entry)
+}
+
+/// 4 MB.
+async fn add_much(store: &AerospikeStore) -> Result<usize, Error> {
+    store.add_blocks(vec![(minute(1), vec![9; 500_000].into()); 8]).await
 }
