@@ -36,7 +36,9 @@ const READ_BYTES: usize = 4 << 20;
 const READ_WAIT: Duration = Duration::from_secs(10);
 /// Appends under way while a log is appended again: enough that the broker's acknowledgements are not waited for one by one.
 const APPENDS_AT_ONCE: usize = 16;
-/// The pause before a failed step of a repair is tried again, and between looks at how far the workers are.
+/// The pause before a look that failed is repeated: log or store are away, and what was done of a repair is done again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The pause between looks at how far the workers are.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What the watch looks at.
@@ -129,7 +131,7 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
             while let Err(cause) = self.look().await {
                 let reason = std::error::Error::source(&cause).map(ToString::to_string);
                 tracing::warn!(error = %cause, reason, "the store cannot be watched, trying again");
-                sleep(PAUSE).await;
+                sleep(RETRY_AFTER).await;
             }
         }
     }
