@@ -1,7 +1,6 @@
 //! The program: profiles from Aerospike to HTTP.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use event_log_kafka::{Kafka, KafkaOptions, OpenError};
