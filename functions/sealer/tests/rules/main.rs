@@ -85,12 +85,12 @@ async fn a_minute_that_cannot_be_read_keeps_no_other_from_being_sealed() {
 
 #[tokio::test]
 async fn a_tick_during_a_tick_does_nothing() {
-    let shop = Shop::with_minutes(2).await;
-    let waiting = shop.blocks().await;
+    // Many, since what the first has begun may go some way by itself; a tick that does something seals all.
+    let shop = Shop::with_minutes(20).await;
     let mut first = Box::pin(shop.sealer.tick());
     assert!(poll!(&mut first).is_pending());
     shop.tick().await;
-    assert_eq!(shop.blocks().await, waiting);
+    assert!(shop.blocks().await.iter().any(|(_, blocks)| *blocks > 0));
     first.await.expect("ticks");
     shop.check_sealed().await;
 }
