@@ -1,5 +1,5 @@
 //! A real Kafka for the tests: the one at `ALLEZON_KAFKA`, or one that is started by the project's own script and
-//! stopped with the last test that uses it.
+//! ended with the tests, however they end.
 
 #![allow(dead_code, reason = "each test crate uses its part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cloudevents::{AttributesReader, Event, EventBuilder, EventBuilderV10};
@@ -34,26 +34,28 @@ struct Own {
     data: TempDir,
     /// The process group of a broker that the script does not know.
     unknown: Option<Child>,
+    /// Ends the broker when its standard input does.
+    _watch: Child,
 }
 
 /// A slow machine is no reason to fail.
 pub(crate) const APPEND_TIMEOUT_MS: u32 = 10_000;
+/// How often a broker is started.
+const ATTEMPTS: usize = 3;
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A broker that tests share, or none where there cannot be one: then the suite is reported as skipped.
 pub(crate) fn shared(suite: &str) -> Option<Arc<Broker>> {
-    static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+    static SHARED: Mutex<Option<Arc<Broker>>> = Mutex::new(None);
     if let Ok(address) = std::env::var("ALLEZON_KAFKA") {
         return Some(Arc::new(Broker { address, tls: None, own: None }));
     }
-    let mut shared = SHARED.lock().unwrap();
-    if let Some(broker) = shared.upgrade() {
-        return Some(broker);
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if shared.is_none() {
+        *shared = own(suite).map(Arc::new);
     }
-    let broker = Arc::new(own(suite)?);
-    *shared = Arc::downgrade(&broker);
-    Some(broker)
+    shared.clone()
 }
 
 /// A broker that the test may kill.
@@ -63,14 +65,9 @@ pub(crate) fn own(suite: &str) -> Option<Broker> {
         eprintln!("skipped: {suite}: {why}");
         return None;
     }
-    let port = free_ports();
-    let broker = Broker {
-        address: format!("127.0.0.1:{port}"),
-        tls: None,
-        own: Some(Own { port, data: tempfile::tempdir().unwrap(), unknown: None }),
-    };
-    broker.run("start");
-    Some(broker)
+    // Another process may have taken the port in between.
+    let started = (0..ATTEMPTS).find_map(|_| Broker::start().ok());
+    Some(started.expect("a broker starts"))
 }
 
 /// A broker that takes TLS as well, with `broker-all.pem` of this directory, from those whom `ca.pem` vouches for.
@@ -133,9 +130,29 @@ fn free_ports() -> u16 {
     }
 }
 
+/// Runs until this process closes its end of the pipe, which it does when it is killed, too.
+fn watch(data: &Path) -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"cat; "$1" kill9 --data "$2"; rm -rf "$2""#, "watch"]).arg(script()).arg(data);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.spawn().unwrap()
+}
+
 impl Broker {
+    fn start() -> Result<Self, String> {
+        let (port, data) = (free_ports(), tempfile::tempdir().unwrap());
+        let watch = watch(data.path());
+        let own = Own { port, data, unknown: None, _watch: watch };
+        let broker = Self { address: format!("127.0.0.1:{port}"), tls: None, own: Some(own) };
+        broker.try_run("start").map(|()| broker)
+    }
+
     /// Tells the script about this broker: start, stop, kill9.
     pub(crate) fn run(&self, command: &str) {
+        self.try_run(command).unwrap();
+    }
+
+    fn try_run(&self, command: &str) -> Result<(), String> {
         let own = self.own.as_ref().expect("a broker of our own");
         let ended = Command::new(script())
             .args([command, "--port", &own.port.to_string(), "--data"])
@@ -143,7 +160,8 @@ impl Broker {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        assert!(ended.status.success(), "{command}: {}", String::from_utf8_lossy(&ended.stderr));
+        let said = || format!("{command}: {}", String::from_utf8_lossy(&ended.stderr));
+        if ended.status.success() { Ok(()) } else { Err(said()) }
     }
 
     /// Sends the broker's process a signal.
@@ -190,11 +208,27 @@ impl Broker {
             topic = topic.set(key, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        for created in self.admin().create_topics(&[topic], &options).await.unwrap() {
+        let admin = self.admin();
+        for created in admin.create_topics(&[topic], &options).await.unwrap() {
             created.unwrap();
+        }
+        // The broker learns of it a little later than it was created.
+        let deadline = Instant::now() + PATIENCE;
+        while !knows(&admin, &name) {
+            assert!(Instant::now() < deadline, "the broker does not learn of its topic");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         name
     }
+}
+
+/// Whether all partitions of a topic have a leader.
+fn knows(admin: &AdminClient<DefaultClientContext>, topic: &str) -> bool {
+    let Ok(metadata) = admin.inner().fetch_metadata(Some(topic), PATIENCE) else { return false };
+    metadata.topics().iter().all(|found| {
+        let led = found.partitions().iter().all(|partition| partition.leader() >= 0);
+        found.error().is_none() && !found.partitions().is_empty() && led
+    })
 }
 
 impl Drop for Broker {
@@ -206,7 +240,7 @@ impl Drop for Broker {
                 let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
                 let _ = child.wait();
             }
-            Some(_) => self.run("kill9"),
+            Some(_) => drop(self.try_run("kill9")),
         }
     }
 }
