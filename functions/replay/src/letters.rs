@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::Args;
 use cloudevents::{AttributesReader, Event};
 use event_log::{Append, Error, EventLog, Position, Recorded};
-
-use crate::options::milliseconds;
 
 /// What is noted on a letter about its failure, and what KafkaSource notes about where it stood.
 const NOTES: [&str; 5] = [
@@ -23,34 +20,27 @@ const READ_BYTES: usize = 4 << 20;
 const READ_WAIT: Duration = Duration::from_secs(10);
 
 /// Which letters; all conditions must hold.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Filter {
-    /// Those refused by a worker whose name or address contains this
-    #[arg(long, value_name = "TEXT")]
-    refused_by: Option<String>,
-    /// Those of this event type
-    #[arg(long = "type", value_name = "TYPE")]
-    ty: Option<String>,
-    /// Those of this source
-    #[arg(long, value_name = "SOURCE")]
-    source: Option<String>,
-    /// Those with this id
-    #[arg(long, value_name = "ID")]
-    id: Option<String>,
-    /// Those put aside at this time or later, as 2022-03-22T12:15:00Z
-    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
-    since: Option<u64>,
-    /// Those put aside before this time
-    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
-    until: Option<u64>,
-    /// So many of them at most, the oldest first in each partition
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<u64>,
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those refused by a worker whose name or address contains this.
+    pub refused_by: Option<String>,
+    /// Those of this event type.
+    pub ty: Option<String>,
+    /// Those of this source.
+    pub source: Option<String>,
+    /// Those with this id.
+    pub id: Option<String>,
+    /// Those put aside then or later, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// Those put aside before.
+    pub until: Option<u64>,
+    /// So many of them at most, the oldest first in each partition.
+    pub limit: Option<u64>,
 }
 
 /// What came of it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// Letters in the topic.
     letters: u64,
     /// Those that went back, by who had refused them.
@@ -59,7 +49,7 @@ pub(crate) struct Counts {
 
 /// Appends the letters that the filter lets through, as they were before they were refused. Stops at the first that the
 /// log does not take: what went before it is there, and may be sent again.
-pub(crate) async fn send_back<L: EventLog, A: Append>(
+pub async fn send_back<L: EventLog, A: Append>(
     letters: &[L],
     to: &A,
     filter: &Filter,
@@ -107,7 +97,7 @@ impl Counts {
     }
 
     /// In words for a person.
-    pub(crate) fn told(&self, dry_run: bool) -> String {
+    pub fn told(&self, dry_run: bool) -> String {
         let what = if dry_run { "would go back" } else { "went back" };
         let mut told = format!("{} of {} dead letters {what}", self.sent(), self.letters);
         for (refused_by, count) in &self.sent {

@@ -1,13 +1,6 @@
-//! `replay`: sends dead letters back, and rebuilds the store from the log.
-//!
-//! Events keep their identities for ever, so whatever is applied twice counts once, and both may run while traffic flows.
-//! [`letters`] and [`rebuild`] are the two uses, over ports only; [`options`] is the command line, [`progress`] what a
-//! person sees.
+//! The program: dead letters, rebuilding and verifying with Kafka, Aerospike and the id-service.
 
-mod letters;
 mod options;
-mod progress;
-mod rebuild;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,8 +14,10 @@ use names_http::HttpNames;
 use profile_worker::ProfileWorker;
 use store_aerospike::AerospikeStore;
 
-use options::{Command, From, Letters, Options, Rebuild};
-use rebuild::Part;
+use options::{Command, From, Letters, Options, Rebuild, Verify};
+use replay::letters;
+use replay::rebuild::{self, Part};
+use replay::verify::{Patience, verify};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -40,13 +35,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
         Command::Letters(letters) => send_back(&kafka, &options.topic, &letters).await,
         Command::Rebuild(rebuild) => fill(&kafka, &options.topic, &rebuild).await,
+        Command::Verify(verify) => compare(&kafka, &options.topic, &verify).await,
     }
 }
 
 async fn send_back(kafka: &Kafka, topic: &str, options: &Letters) -> anyhow::Result<()> {
     let letters = kafka.partitions(&options.dead_letters).await?;
     let to = kafka.topic(topic).await?;
-    let counts = letters::send_back(&letters, &to, &options.filter, options.dry_run).await?;
+    let counts = letters::send_back(&letters, &to, &options.conditions.filter(), options.dry_run).await?;
     println!("{}", counts.told(options.dry_run));
     Ok(())
 }
@@ -63,13 +59,31 @@ async fn fill(kafka: &Kafka, topic: &str, options: &Rebuild) -> anyhow::Result<(
     let (minutes, packing) = AggregateWorker::new(store.clone());
     let packing = tokio::spawn(packing);
     let profiles = ProfileWorker::new(store.clone(), names);
-    let workers = rebuild::Workers::new(options.worker, profiles, minutes);
+    let workers = rebuild::Workers::new(options.worker.part(), profiles, minutes);
     let outcome = rebuild::rebuild(parts, Arc::new(workers), runtime::stop_signal()?).await;
     packing.await.context("the packing of blocks has panicked")?;
     store.close().await;
     println!("{}", outcome.told());
     if !outcome.is_whole() {
         bail!("stopped before the end: begin again where it began, what was applied counts once");
+    }
+    Ok(())
+}
+
+async fn compare(kafka: &Kafka, topic: &str, options: &Verify) -> anyhow::Result<()> {
+    let parts = kafka.partitions(topic).await?;
+    let store = AerospikeStore::connect(&options.aerospike).await?;
+    let names = HttpNames::new(&options.names)?;
+    names.ready().await.context("the id-service does not answer")?;
+    let verifying = verify(parts, (store.clone(), names), options.sampling(), Patience::default());
+    let report = tokio::select! {
+        report = verifying => report?,
+        () = runtime::stop_signal()? => bail!("stopped before the end: nothing is known"),
+    };
+    store.close().await;
+    println!("{}", report.told());
+    if !report.agrees() {
+        bail!("the store is not what the log says");
     }
     Ok(())
 }

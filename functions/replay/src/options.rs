@@ -1,5 +1,6 @@
 //! The command line of `replay`: flags, and environment variables of the same names.
 
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,11 +10,13 @@ use names_http::NamesOptions;
 use runtime::TelemetryOptions;
 use store_aerospike::AerospikeOptions;
 
-use crate::letters::Filter;
+use replay::letters::Filter;
+use replay::rebuild;
+use replay::verify::Sampling;
 
-/// Sends dead letters back, and rebuilds the store from the log.
+/// Sends dead letters back, rebuilds the store from the log, and verifies it.
 ///
-/// Events keep their identities for ever: what is applied twice counts once. Both may run while traffic flows.
+/// Events keep their identities for ever: what is applied twice counts once. All may run while traffic flows.
 #[derive(Debug, Parser)]
 #[command(name = "replay", version, max_term_width = 110)]
 pub(crate) struct Options {
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     Letters(Letters),
     /// Apply the log to the store, up to what it holds now
     Rebuild(Box<Rebuild>),
+    /// Recount minutes and profiles from the log, and compare them with the answers of the store
+    Verify(Box<Verify>),
 }
 
 #[derive(Debug, Args)]
@@ -49,7 +54,41 @@ pub(crate) struct Letters {
     pub(crate) dry_run: bool,
     /// Which of them.
     #[command(flatten)]
-    pub(crate) filter: Filter,
+    pub(crate) conditions: Conditions,
+}
+
+/// Which letters; all conditions must hold.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Conditions {
+    /// Those refused by a worker whose name or address contains this
+    #[arg(long, value_name = "TEXT")]
+    refused_by: Option<String>,
+    /// Those of this event type
+    #[arg(long = "type", value_name = "TYPE")]
+    ty: Option<String>,
+    /// Those of this source
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Those with this id
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Those put aside at this time or later, as 2022-03-22T12:15:00Z
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    since: Option<u64>,
+    /// Those put aside before this time
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    until: Option<u64>,
+    /// So many of them at most, the oldest first in each partition
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
+}
+
+impl Conditions {
+    /// As the rule takes them.
+    pub(crate) fn filter(&self) -> Filter {
+        let Self { refused_by, ty, source, id, since, until, limit } = self.clone();
+        Filter { refused_by, ty, source, id, since, until, limit }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +110,29 @@ pub(crate) struct Rebuild {
     pub(crate) names: NamesOptions,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Compare one in so many shoppers; more are left out where memory is short
+    #[arg(long, value_name = "N", default_value = "1")]
+    sample: NonZeroU64,
+    /// Tags and identities held in memory at most, some 500 bytes each
+    #[arg(long, value_name = "COUNT", default_value_t = Sampling::default().held)]
+    held: usize,
+    /// The store.
+    #[command(flatten)]
+    pub(crate) aerospike: AerospikeOptions,
+    /// The names.
+    #[command(flatten)]
+    pub(crate) names: NamesOptions,
+}
+
+impl Verify {
+    /// As the rule takes it.
+    pub(crate) fn sampling(&self) -> Sampling {
+        Sampling { one_in: self.sample, held: self.held }
+    }
+}
+
 /// Which part of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Which {
@@ -80,6 +142,17 @@ pub(crate) enum Which {
     ProfileWorker,
     /// Minutes.
     AggregateWorker,
+}
+
+impl Which {
+    /// As the rule takes it.
+    pub(crate) fn part(self) -> rebuild::Which {
+        match self {
+            Self::Both => rebuild::Which::Both,
+            Self::ProfileWorker => rebuild::Which::Profiles,
+            Self::AggregateWorker => rebuild::Which::Minutes,
+        }
+    }
 }
 
 /// Where to begin.

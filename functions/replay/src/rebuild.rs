@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::options::Which;
 use crate::progress::Bar;
 
 /// As much of a log is read at once.
@@ -26,15 +25,26 @@ const READ_WAIT: Duration = Duration::from_secs(10);
 /// How often it is looked how far the parts are.
 const LOOK_EACH: Duration = Duration::from_millis(100);
 
+/// Which part of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Profiles and minutes.
+    Both,
+    /// Profiles.
+    Profiles,
+    /// Minutes.
+    Minutes,
+}
+
 /// One partition, and which part of it is applied.
-pub(crate) struct Part<L> {
+pub struct Part<L> {
     log: Arc<L>,
     from: Position,
     end: Position,
 }
 
 /// The workers that events are applied by.
-pub(crate) struct Workers<S, N> {
+pub struct Workers<S, N> {
     which: Which,
     profiles: ProfileWorker<S, N>,
     minutes: AggregateWorker,
@@ -45,7 +55,7 @@ pub(crate) struct Workers<S, N> {
 
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     tags: u64,
     events: u64,
     refused: u64,
@@ -53,7 +63,7 @@ pub(crate) struct Outcome {
 }
 
 /// The newest checkpoint of a log of them.
-pub(crate) async fn newest_checkpoint<L: EventLog>(log: &L) -> Result<Option<Checkpoint>, Error> {
+pub async fn newest_checkpoint<L: EventLog>(log: &L) -> Result<Option<Checkpoint>, Error> {
     let end = log.bounds().await?.end;
     let (mut next, mut newest) = (Position::default(), None);
     while next < end {
@@ -67,7 +77,7 @@ pub(crate) async fn newest_checkpoint<L: EventLog>(log: &L) -> Result<Option<Che
 }
 
 /// Applies the parts until each is at its end, or `stop` completes.
-pub(crate) async fn rebuild<L: EventLog, S: Sink + Counting>(
+pub async fn rebuild<L: EventLog, S: Sink + Counting>(
     parts: Vec<Part<L>>,
     workers: Arc<S>,
     stop: impl Future<Output = ()> + Send,
@@ -96,7 +106,7 @@ pub(crate) async fn rebuild<L: EventLog, S: Sink + Counting>(
 /// Returns when all parts are at their ends; shows how far they are meanwhile.
 async fn watch_progress<L: EventLog, S: Counting>(under_way: &[(&Part<L>, Arc<Progress>)], workers: &S) {
     let total = under_way.iter().map(|(part, _)| part.end.0 - part.from.0).sum();
-    let mut bar = Bar::new(total);
+    let mut bar = Bar::new("tags", total);
     loop {
         let mut done = 0;
         for (part, progress) in under_way {
@@ -118,7 +128,7 @@ fn limits(parts: usize) -> Limits {
 
 impl<L: EventLog> Part<L> {
     /// What a log holds now, from there on.
-    pub(crate) async fn new(log: L, from: Position) -> Result<Self, Error> {
+    pub async fn new(log: L, from: Position) -> Result<Self, Error> {
         let bounds = log.bounds().await?;
         Ok(Self { log: Arc::new(log), from: from.max(bounds.oldest).min(bounds.end), end: bounds.end })
     }
@@ -137,7 +147,7 @@ impl<L: EventLog> Part<L> {
 }
 
 /// What counts while it applies.
-pub(crate) trait Counting {
+pub trait Counting {
     /// Tags applied.
     fn tags(&self) -> u64;
     /// All that was counted.
@@ -146,7 +156,7 @@ pub(crate) trait Counting {
 
 impl<S: ProfileStore, N: Names> Workers<S, N> {
     /// Applies with these.
-    pub(crate) fn new(which: Which, profiles: ProfileWorker<S, N>, minutes: AggregateWorker) -> Self {
+    pub fn new(which: Which, profiles: ProfileWorker<S, N>, minutes: AggregateWorker) -> Self {
         let zero = AtomicU64::default;
         Self { which, profiles, minutes, tags: zero(), events: zero(), refused: zero() }
     }
@@ -155,15 +165,15 @@ impl<S: ProfileStore, N: Names> Workers<S, N> {
         match TopicEvent::from_event(&recorded.event) {
             Ok(TopicEvent::Accepted(id, batch)) => {
                 let tags = batch.tags.len() as u64;
-                if self.which != Which::AggregateWorker {
+                if self.which != Which::Minutes {
                     self.profiles.apply(&id, &batch).await.map_err(rejection)?;
                 }
-                if self.which != Which::ProfileWorker {
+                if self.which != Which::Profiles {
                     self.minutes.apply(id, batch).await.map_err(rejection)?;
                 }
                 Ok(tags)
             }
-            Ok(TopicEvent::Erased(_)) if self.which == Which::AggregateWorker => Ok(0),
+            Ok(TopicEvent::Erased(_)) if self.which == Which::Minutes => Ok(0),
             Ok(TopicEvent::Erased(_)) => {
                 self.profiles.call(Call::Event(Box::new(recorded.event))).await.map_err(rejection)?;
                 Ok(0)
@@ -205,12 +215,12 @@ impl<S: ProfileStore, N: Names> Sink for Workers<S, N> {
 
 impl Outcome {
     /// Whether everything was applied that could be.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.whole
     }
 
     /// In words for a person.
-    pub(crate) fn told(&self) -> String {
+    pub fn told(&self) -> String {
         let Self { tags, events, refused, .. } = self;
         format!("{tags} tags of {events} events were applied; {refused} events cannot be")
     }
@@ -305,10 +315,10 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn applies_one_workers_part() {
-        let profiles = world(Which::ProfileWorker).await;
+        let profiles = world(Which::Profiles).await;
         profiles.rebuild([0, 0]).await;
         assert_eq!((profiles.profile().await as u64, profiles.blocks().await), (BATCHES, 0));
-        let minutes = world(Which::AggregateWorker).await;
+        let minutes = world(Which::Minutes).await;
         minutes.rebuild([0, 0]).await;
         assert_eq!(minutes.profile().await, 0);
         assert!(minutes.blocks().await > 0);
