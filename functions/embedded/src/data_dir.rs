@@ -37,6 +37,9 @@ pub(crate) enum Error {
         /// Its version.
         found: u32,
     },
+    /// Nothing lies there.
+    #[error("{0} holds no data of Allezon")]
+    Missing(PathBuf),
     /// Something else lies there.
     #[error("{0} is not empty and holds no data of Allezon: choose another --data")]
     Foreign(PathBuf),
@@ -62,6 +65,14 @@ impl DataDir {
         let lock = lock(path)?;
         write_format(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Locks a directory that holds data already, and checks its format.
+    pub(crate) fn open_existing(path: &Path) -> Result<Self, Error> {
+        if !path.join("FORMAT").exists() {
+            return Err(Error::Missing(path.to_owned()));
+        }
+        Self::open(path)
     }
 
     /// Where a part of the data lies.
@@ -182,6 +193,8 @@ mod tests {
         fs::write(dir.path().join("letter.txt"), "dear").unwrap();
         assert!(matches!(DataDir::open(dir.path()), Err(Error::Foreign(_))));
         assert!(matches!(DataDir::open(Path::new("/proc/none")), Err(Error::Io { .. })));
+        assert!(matches!(DataDir::open_existing(&dir.path().join("none")), Err(Error::Missing(_))));
+        assert!(!dir.path().join("none").exists());
     }
 
     #[test]

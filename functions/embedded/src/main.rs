@@ -1,25 +1,26 @@
 //! `allezon`: every function in one process, on one port, with a durable log and store in a directory.
 //!
 //! This is the place where functions and adapters meet; no rule lives here. [`options`] is the command line, [`data_dir`]
-//! who may use the directory, [`logs`] what everything stands on, [`shop`] who is joined to whom, [`workers`] what the log drives, [`banner`] what a person
-//! is told.
+//! who may use the directory, [`logs`] what everything stands on, [`shop`] who is joined to whom, [`workers`] what the log drives,
+//! [`banner`] what a person is told; [`verify`] is the one thing that is done with the data instead of serving.
 
 mod banner;
 mod data_dir;
 mod logs;
 mod options;
 mod shop;
+mod verify;
 mod workers;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use runtime::{Server, Telemetry};
 
 use data_dir::DataDir;
-use options::Options;
+use options::{Command, Options};
 use shop::Shop;
 
 #[global_allocator]
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&options.server.telemetry, "allezon")?;
     let stop = runtime::stop_signal()?;
+    if let Some(Command::Verify(how)) = &options.command {
+        ensure!(!options.reset, "--reset deletes what is to be verified");
+        return verify::run(&DataDir::open_existing(&options.data)?, &options, how).await;
+    }
     let data = DataDir::open(&options.data)?;
     if options.reset {
         confirm_reset(&options)?;

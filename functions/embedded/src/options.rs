@@ -1,8 +1,10 @@
 //! The command line of `allezon`: flags, and environment variables of the same names.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use replay::verify::Sampling;
 use runtime::ServerOptions;
 use user_tags::Batching;
 
@@ -15,11 +17,13 @@ const MAX_LAG_MS: u64 = 8_000;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "allezon", version, max_term_width = 110)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// Directory for everything that is kept; made if it is missing
-    #[arg(long, env = "DATA", value_name = "DIRECTORY", default_value = "./data")]
+    #[arg(long, env = "DATA", value_name = "DIRECTORY", default_value = "./data", global = true)]
     pub(crate) data: PathBuf,
     /// Where tags are appended, and read from
-    #[arg(long, env = "LOG", value_enum, default_value_t = LogKind::Embedded)]
+    #[arg(long, env = "LOG", value_enum, default_value_t = LogKind::Embedded, global = true)]
     pub(crate) log: LogKind,
     /// What a 204 survives, with the embedded log
     #[arg(long, env = "DURABILITY", value_enum, default_value_t = Durability::Disk)]
@@ -46,6 +50,34 @@ pub(crate) struct Options {
     /// The server.
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+}
+
+/// What else can be done with a data directory.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Recount minutes and profiles from the log, compare them with the answers of the store, and end
+    ///
+    /// No other process may hold the data directory. The log only knows what --log-retention-hours has kept. Flags of Kafka and
+    /// telemetry stand before the word verify.
+    Verify(Verify),
+}
+
+/// How much is compared.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Verify {
+    /// Compare one in so many shoppers; more are left out where memory is short
+    #[arg(long, value_name = "N", default_value = "1")]
+    sample: NonZeroU64,
+    /// Tags and identities held in memory at most, some 500 bytes each
+    #[arg(long, value_name = "COUNT", default_value_t = Sampling::default().held)]
+    held: usize,
+}
+
+impl Verify {
+    /// As the rule takes it.
+    pub(crate) fn sampling(&self) -> Sampling {
+        Sampling { one_in: self.sample, held: self.held }
+    }
 }
 
 /// Which log.

@@ -45,6 +45,19 @@ pub(crate) struct Shop {
     ticking: JoinHandle<()>,
 }
 
+/// What stands behind the functions that are asked: the store, and what fills it from the logs.
+pub(crate) struct Back<L: EventLog> {
+    pub(crate) store: EmbeddedStore,
+    pub(crate) names: Arc<NameLog<L>>,
+    /// What the workers are delivered from.
+    pub(crate) parts: Vec<Arc<L>>,
+    pub(crate) workers: Workers,
+    profile_worker: Arc<ProfileWorker<EmbeddedStore, Arc<NameLog<L>>>>,
+    aggregate_worker: Arc<AggregateWorker>,
+    sealer: Arc<Sealer<EmbeddedStore>>,
+    ticking: JoinHandle<()>,
+}
+
 impl Shop {
     /// Opens the data, starts what works on it, and gives the functions that the server mounts.
     pub(crate) async fn open(data: &DataDir, options: &Options) -> anyhow::Result<(Self, Mounts)> {
@@ -60,11 +73,54 @@ impl Shop {
         data: &DataDir,
         options: &Options,
     ) -> anyhow::Result<(Self, Mounts)> {
-        let Opened { tags, logs, names, store } = opened;
-        let names = Arc::new(NameLog::open(names).await?);
-        let store = open_store(data.part(store)).await?;
+        let tags = Arc::clone(&opened.tags);
+        let back = Back::start(opened, data, options).await?;
         let instance: u64 = rand::random();
 
+        let source = format!("/user-tags/{instance:016x}");
+        let batching = options.log.batching();
+        let (user_tags, gathering) = UserTags::new(Arc::clone(&tags), SystemClock, &source, batching);
+        let user_tags = user_tags.unless(back.workers.behind());
+        let source = format!("/user-profiles/{instance:016x}");
+        let stores = (back.store.clone(), Arc::clone(&back.names));
+        let user_profiles = UserProfiles::new(stores, tags, SystemClock, source);
+        let aggregates = Aggregates::new(back.store.clone(), CACHED_BYTES);
+
+        let mounts = Mounts::new("allezon", env!("CARGO_PKG_VERSION"))
+            .mount(Arc::new(user_tags))
+            .mount(back.profile_worker)
+            .mount(back.aggregate_worker)
+            .mount(back.sealer)
+            .mount(Arc::new(IdService::new(back.names)))
+            .mount_query(user_profiles, options.debug_mode)
+            .mount_query(aggregates, options.debug_mode)
+            .page("/openapi.json", "application/json", OPENAPI);
+        let gathering = tokio::spawn(gathering);
+        let Back { store, workers, ticking, .. } = back;
+        Ok((Self { store, workers, gathering, ticking }, mounts))
+    }
+
+    /// Ends what works on the data, once nothing is served any more: answers what waits, remembers how far the workers
+    /// are, and closes the store.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        self.ticking.abort();
+        self.gathering.await.context("the gathering of batches has panicked")?;
+        self.workers.stop().await;
+        self.store.close().await?;
+        Ok(())
+    }
+}
+
+impl<L: EventLog> Back<L> {
+    /// Opens the store, and returns when the workers have applied what the logs hold, as far as their patience goes.
+    pub(crate) async fn start<A: Append>(
+        opened: Opened<A, L>,
+        data: &DataDir,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        let Opened { logs, names, store, .. } = opened;
+        let names = Arc::new(NameLog::open(names).await?);
+        let store = open_store(data.part(store)).await?;
         let (aggregate_worker, packing) = AggregateWorker::new(store.clone());
         tokio::spawn(packing);
         let aggregate_worker = Arc::new(aggregate_worker);
@@ -78,34 +134,12 @@ impl Shop {
         }
         let workers = Workers::start(logs, store.clone(), pair, options.max_lag_ms);
         catch_up(&workers, &parts, options.log).await?;
-
-        let source = format!("/user-tags/{instance:016x}");
-        let batching = options.log.batching();
-        let (user_tags, gathering) = UserTags::new(Arc::clone(&tags), SystemClock, &source, batching);
-        let user_tags = user_tags.unless(workers.behind());
-        let source = format!("/user-profiles/{instance:016x}");
-        let stores = (store.clone(), Arc::clone(&names));
-        let user_profiles = UserProfiles::new(stores, tags, SystemClock, source);
-        let aggregates = Aggregates::new(store.clone(), CACHED_BYTES);
-
-        let mounts = Mounts::new("allezon", env!("CARGO_PKG_VERSION"))
-            .mount(Arc::new(user_tags))
-            .mount(profile_worker)
-            .mount(aggregate_worker)
-            .mount(sealer)
-            .mount(Arc::new(IdService::new(names)))
-            .mount_query(user_profiles, options.debug_mode)
-            .mount_query(aggregates, options.debug_mode)
-            .page("/openapi.json", "application/json", OPENAPI);
-        let gathering = tokio::spawn(gathering);
-        Ok((Self { store, workers, gathering, ticking }, mounts))
+        Ok(Self { store, names, parts, workers, profile_worker, aggregate_worker, sealer, ticking })
     }
 
-    /// Ends what works on the data, once nothing is served any more: answers what waits, remembers how far the workers
-    /// are, and closes the store.
+    /// Remembers how far the workers are, and closes the store.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         self.ticking.abort();
-        self.gathering.await.context("the gathering of batches has panicked")?;
         self.workers.stop().await;
         self.store.close().await?;
         Ok(())

@@ -10,6 +10,7 @@ mod kills;
 mod ledger;
 mod overload;
 mod terminate;
+mod verify;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
