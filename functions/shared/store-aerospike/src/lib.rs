@@ -1,6 +1,6 @@
 //! The stores on Aerospike: profiles and minutes for any number of processes at once.
 //!
-//! [`AerospikeStore`] keeps the promises of [`store::ProfileStore`] and [`store::MinuteStore`] on servers of the Community
+//! [`AerospikeStore`] keeps the promises of `ProfileStore` and `MinuteStore` on servers of the Community
 //! Edition. No process owns anything: each change is one operation of the server on one record, which commutes with all others
 //! or carries a condition that holds only once. So every write may be repeated, and whoever dies in between leaves
 //! something that the next one completes or clears away.
