@@ -1,6 +1,6 @@
 //! The load: writers that post tags and keep account of them, and one that has names numbered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -86,6 +86,15 @@ impl Written {
     /// How many tags were sent, and how many of them answered 204.
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.writers.iter().fold((0, 0), |(s, a), writer| (s + writer.count(), a + writer.answered()))
+    }
+
+    /// How often each status was answered.
+    pub(crate) fn statuses(&self) -> BTreeMap<u16, usize> {
+        let mut all = BTreeMap::new();
+        for (status, count) in self.writers.iter().flat_map(|writer| &writer.statuses) {
+            *all.entry(*status).or_default() += count;
+        }
+        all
     }
 }
 

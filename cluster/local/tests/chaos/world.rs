@@ -1,7 +1,7 @@
 //! A whole cluster of real parts, with a proxy before Kafka and one before Aerospike.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use local::{Cluster, Console, Fault, Proxy, Settings};
@@ -12,7 +12,10 @@ use crate::ledger::check;
 use crate::load::{Load, Written};
 use crate::server::Aerospike;
 use crate::support::allezon::Allezon;
+use crate::support::http::Request;
+use crate::support::small_disk::SmallDisk;
 use crate::support::tags::{Tag, profile_request};
+use crate::tools::Tools;
 
 /// The directory of the programs, where it is not the one of `local`.
 const PROGRAMS: &str = "ALLEZON_PROGRAMS";
@@ -37,8 +40,12 @@ pub(crate) enum Harm {
     Kafka(Fault, Duration),
     /// A fault of all connections to Aerospike for a time.
     Store(Fault, Duration),
+    /// No room on Kafka's disk for a time.
+    FillDisk(Duration),
     /// Everything that Kafka holds is delivered once more, by both deliverers.
     Redeliver,
+    /// Events on the topic that no function can take.
+    Poison,
     /// A roll-out of a part.
     Restart(&'static str),
 }
@@ -54,11 +61,18 @@ pub(crate) struct World {
     /// Asked for as the newest; each probe is another cookie.
     probes: usize,
     slowest: Duration,
+    /// Where Kafka's data lie, if not at home.
+    disk: Option<SmallDisk>,
     home: TempDir,
 }
 
 impl World {
     pub(crate) async fn start(command: &str) -> Self {
+        Self::start_on(command, None).await
+    }
+
+    /// With Kafka's data on this disk.
+    pub(crate) async fn start_on(command: &str, disk: Option<SmallDisk>) -> Self {
         let home = TempDir::new().expect("a temporary directory");
         let log = std::fs::File::create(log_path(&home)).expect("a file");
         let console = Console::new(log, false);
@@ -70,7 +84,7 @@ impl World {
         let beside = launcher.parent().expect("a directory").to_owned();
         let settings = Settings {
             listen: ([127, 0, 0, 1], 0).into(),
-            data: home.path().join("data"),
+            data: disk.as_ref().map_or(home.path(), SmallDisk::path).join("data"),
             programs: std::env::var_os(PROGRAMS).map_or(beside, PathBuf::from),
             launcher,
             kafka: script(),
@@ -95,6 +109,7 @@ impl World {
             load: None,
             probes: 0,
             slowest: Duration::ZERO,
+            disk,
             home,
         }
     }
@@ -130,17 +145,16 @@ impl World {
         let Ok(written) = checked.await else { panic!("the check has failed\n{}", log_text(&self.home)) };
         let (sent, answered) = written.counts();
         println!(
-            "{answered} of {sent} tags answered, nothing lost, doubled or made up; slowest {:.1} s",
+            "{answered} of {sent} tags answered {:?}, nothing lost, doubled or made up; slowest {:.1} s",
+            written.statuses(),
             self.slowest.as_secs_f32()
         );
         assert!(answered > 0);
         self.written = written;
     }
 
-    /// Tags that were not answered 204 until now.
-    pub(crate) fn unanswered(&self) -> usize {
-        let (sent, answered) = self.written.counts();
-        sent - answered
+    pub(crate) fn edge(&self) -> SocketAddr {
+        self.cluster.address()
     }
 
     pub(crate) async fn stop(self) {
@@ -165,6 +179,13 @@ impl World {
             }
             Harm::Kafka(fault, time) => harm_connections(&self.to_kafka, fault, time).await,
             Harm::Store(fault, time) => harm_connections(&self.to_store, fault, time).await,
+            Harm::FillDisk(time) => {
+                let disk = self.disk.as_ref().expect("a disk that can be filled");
+                disk.fill();
+                tokio::time::sleep(time).await;
+                disk.free();
+            }
+            Harm::Poison => self.poison().await,
             Harm::Redeliver => self.redeliver().await,
             Harm::Restart(name) => self.cluster.restart(name).await.expect(known),
         }
@@ -175,35 +196,37 @@ impl World {
             [("profile-deliverer", "profile-worker"), ("aggregate-deliverer", "aggregate-worker")]
         {
             self.cluster.end(deliverer).await.expect("a part of the table");
-            self.kafka_tool(&[
-                "--group",
-                group,
-                "--topic",
-                "user-tags",
-                "--reset-offsets",
-                "--to-earliest",
-                "--execute",
-            ]);
+            self.kafka().deliver_again(group);
             self.cluster.begin(deliverer).await.expect("a part of the table");
         }
     }
 
-    fn kafka_tool(&self, args: &[&str]) {
-        let server = self.cluster.address_of("kafka").expect("a part of the table").to_string();
-        let output = Command::new(script())
-            .args([
-                "tool",
-                "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-                "--bootstrap-server",
-                &server,
-            ])
-            .args(args)
-            .output()
-            .expect("the script is there");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    /// Puts what no function can take before the next batches; both groups give each to the dead letters, once at least.
+    async fn poison(&self) {
+        let kafka = self.kafka();
+        let before = kafka.dead_letters();
+        let poured = kafka.pour_poison();
+        let edge = self.edge();
+        tokio::task::spawn_blocking(move || {
+            let until = Instant::now() + BACK;
+            while kafka.dead_letters() < before + 2 * poured {
+                assert!(
+                    Instant::now() < until,
+                    "{poured} poured, {} dead letters",
+                    kafka.dead_letters() - before
+                );
+                assert_eq!(Allezon { address: edge }.ask(&Request::get("/health/liveness")).status, 200);
+            }
+        })
+        .await
+        .expect("all are dead letters");
     }
 
-    /// Everything is ready, a new tag is taken, and it shows in its profile.
+    fn kafka(&self) -> Tools {
+        Tools { script: script(), server: self.cluster.address_of("kafka").expect("a part of the table") }
+    }
+
+    /// Everything is ready, a new tag is taken, and it shows in its profile and in its minute.
     async fn is_back(&mut self, after: &str) {
         self.probes += 1;
         let (server, n) = (Allezon { address: self.cluster.address() }, self.probes);
@@ -216,14 +239,23 @@ impl World {
 }
 
 fn probe(server: Allezon, n: usize, patience: Duration) -> Result<(), String> {
-    let tag = Tag::view(&format!("probe-{n}"), "2022-02-01T00:00:00Z");
-    let steps: [&dyn Fn() -> Result<(), String>; 3] = [
-        &|| is(server.ask(&crate::support::http::Request::get("/health")).status, 200),
+    // A minute of its own, in which nobody else writes.
+    let minute = format!("2022-02-01T{:02}:{:02}:", n / 60, n % 60);
+    let tag = Tag::view(&format!("probe-{n}"), &format!("{minute}00Z"));
+    let next = format!("2022-02-01T{:02}:{:02}:00", (n + 1) / 60, (n + 1) % 60);
+    let count = format!("/aggregates?time_range={minute}00_{next}&action=VIEW&aggregates=COUNT");
+    let steps: [&dyn Fn() -> Result<(), String>; 4] = [
+        &|| is(server.ask(&Request::get("/health")).status, 200),
         &|| is(server.ask(&tag.request()).status, 204),
         &|| match server.ask(&profile_request(&tag.cookie)) {
             answer if answer.status != 200 => Err(format!("{answer:?}")),
             answer if answer.text().contains(&tag.time) => Ok(()),
             answer => Err(answer.text().to_owned()),
+        },
+        // Once at least: a tag whose answer was lost was sent again.
+        &|| match server.ask(&Request::post(&count)) {
+            answer if answer.status == 200 && answer.json()["rows"][0][2] != "0" => Ok(()),
+            answer => Err(format!("{answer:?}")),
         },
     ];
     let until = Instant::now() + patience;

@@ -4,6 +4,7 @@
 
 pub(crate) mod allezon;
 pub(crate) mod http;
+pub(crate) mod small_disk;
 pub(crate) mod tags;
 
 use std::time::{Duration, Instant};

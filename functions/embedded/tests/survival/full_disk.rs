@@ -1,55 +1,10 @@
 //! A full disk: 503, nothing lost, and it goes on by itself when there is room again.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use crate::alone;
 use crate::ledger::{Writer, check};
 use crate::support::allezon::Home;
+use crate::support::small_disk::SmallDisk;
 use crate::support::{eventually, skip};
-
-/// A file system of a fixed size, in memory. Unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// None where this user may not mount.
-    fn mount(megabytes: usize) -> Option<Self> {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let options = format!("size={megabytes}m,mode=700");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "allezon-test"]).arg(dir.path());
-        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
-        is_mounted.then_some(Self(dir))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
-    }
-
-    /// Leaves no room.
-    fn fill(&self) {
-        let mut filler = File::create(self.filler()).expect("a file");
-        for size in [1 << 20, 1 << 12, 1] {
-            while filler.write_all(&vec![0; size]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.filler()).expect("it was filled");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).output();
-    }
-}
 
 #[test]
 fn goes_on_by_itself_and_loses_nothing() {

@@ -4,6 +4,8 @@
 
 #[path = "../../../../../functions/embedded/tests/support/http.rs"]
 pub(crate) mod http;
+#[path = "../../../../../functions/embedded/tests/support/small_disk.rs"]
+pub(crate) mod small_disk;
 #[path = "../../../../../functions/embedded/tests/support/tags.rs"]
 pub(crate) mod tags;
 
