@@ -27,13 +27,7 @@ use shop::Shop;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(options)));
-    runtime::conclude(ended)
+    runtime::complete(run(Options::parse()))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {

@@ -50,12 +50,7 @@ fn main() -> ExitCode {
     let Some(command) = &options.command else {
         return runtime::run("id-service", &options.server, set_up(&options));
     };
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(command, &options)));
-    runtime::conclude(ended)
+    runtime::complete(run(command, &options))
 }
 
 async fn run(command: &Command, options: &Options) -> anyhow::Result<()> {

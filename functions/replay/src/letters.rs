@@ -1,10 +1,9 @@
 //! Dead letters go back to the topic that they came from, once what refused them was mended.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use cloudevents::{AttributesReader, Event};
-use event_log::{Append, Error, EventLog, Position, Recorded};
+use event_log::{Append, Error, EventLog, Position, Recorded, Span};
 
 /// What is noted on a letter about its failure, and what KafkaSource notes about where it stood.
 const NOTES: [&str; 5] = [
@@ -16,8 +15,6 @@ const NOTES: [&str; 5] = [
 ];
 /// The worker that refused it.
 const DESTINATION: &str = "knativeerrordest";
-const READ_BYTES: usize = 4 << 20;
-const READ_WAIT: Duration = Duration::from_secs(10);
 
 /// Which letters; all conditions must hold.
 #[derive(Debug, Clone, Default)]
@@ -57,13 +54,9 @@ pub async fn send_back<L: EventLog, A: Append>(
 ) -> Result<Counts, Error> {
     let mut counts = Counts::default();
     for log in letters {
-        let end = log.bounds().await?.end;
-        let mut next = Position::default();
-        while next < end {
-            let recorded = log.read(next, READ_BYTES, READ_WAIT).await?;
-            let Some(last) = recorded.last() else { break };
-            next = last.next;
-            for letter in recorded.into_iter().filter(|letter| letter.position < end) {
+        let mut span = Span::to_now(log, Position::default()).await?;
+        while let Some(recorded) = span.next().await? {
+            for letter in recorded {
                 counts.letters += 1;
                 if !filter.passes(&letter) || filter.limit.is_some_and(|limit| counts.sent() >= limit) {
                     continue;
@@ -159,7 +152,7 @@ mod tests {
         let World { letters, topic, _directory } = world().await;
         let counts = send_back(&[letters], &topic, &filter, dry_run).await.unwrap();
         assert_eq!((counts.letters, counts.sent()), (3, expected.len() as u64), "{filter:?}");
-        let read = topic.read(Position::default(), READ_BYTES, Duration::ZERO).await.unwrap();
+        let read = topic.read(Position::default(), 1 << 20, std::time::Duration::ZERO).await.unwrap();
         let there: Vec<Event> = read.into_iter().map(|recorded| recorded.event).collect();
         let expected = if dry_run { &[] } else { expected };
         assert_eq!(there, expected.iter().map(|id| event(id)).collect::<Vec<_>>(), "{filter:?}");

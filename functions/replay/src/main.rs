@@ -9,7 +9,7 @@ use aggregate_worker::AggregateWorker;
 use anyhow::{Context, bail};
 use clap::Parser;
 use event_log::Position;
-use event_log_kafka::{Kafka, KafkaLog};
+use event_log_kafka::Kafka;
 use names_http::HttpNames;
 use profile_worker::ProfileWorker;
 use store_aerospike::AerospikeStore;
@@ -18,15 +18,10 @@ use options::{Command, From, Letters, Options, Rebuild, Verify};
 use replay::letters;
 use replay::rebuild::{self, Part};
 use replay::verify::{Patience, verify};
+use sealer::checkpoint::{Checkpoint, safely_older};
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(options)));
-    runtime::conclude(ended)
+    runtime::complete(run(Options::parse()))
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
@@ -48,9 +43,19 @@ async fn send_back(kafka: &Kafka, topic: &str, options: &Letters) -> anyhow::Res
 }
 
 async fn fill(kafka: &Kafka, topic: &str, options: &Rebuild) -> anyhow::Result<()> {
+    let checkpoint = match options.from {
+        From::Checkpoint => checkpoint(kafka, &options.checkpoints).await?,
+        From::Beginning | From::Time(_) => None,
+    };
     let mut parts = Vec::new();
-    for log in kafka.partitions(topic).await? {
-        let from = start(kafka, &log, options).await?;
+    for (partition, log) in kafka.partitions(topic).await?.into_iter().enumerate() {
+        let from = match &options.from {
+            // Where nothing was appended since then, there is nothing to apply.
+            From::Time(ms) => log.since(*ms).await?.unwrap_or(Position(u64::MAX)),
+            From::Beginning | From::Checkpoint => {
+                checkpoint.as_ref().map(|checkpoint| checkpoint.position(partition)).unwrap_or_default()
+            }
+        };
         parts.push(Part::new(log, from).await?);
     }
     let store = AerospikeStore::connect(&options.aerospike).await?;
@@ -88,18 +93,14 @@ async fn compare(kafka: &Kafka, topic: &str, options: &Verify) -> anyhow::Result
     Ok(())
 }
 
-/// Where to begin in a partition.
-async fn start(kafka: &Kafka, log: &KafkaLog, options: &Rebuild) -> anyhow::Result<Position> {
-    Ok(match &options.from {
-        From::Beginning => Position::default(),
-        // Nothing was appended since then: there is nothing to apply.
-        From::Time(ms) => log.since(*ms).await?.unwrap_or(Position(u64::MAX)),
-        From::Checkpoint => {
-            let checkpoints = kafka.log(&options.checkpoints).await?;
-            let newest = rebuild::newest_checkpoint(&checkpoints).await?;
-            let newest =
-                newest.with_context(|| format!("no checkpoint in the topic {}", options.checkpoints))?;
-            newest.position(usize::try_from(log.partition()).unwrap_or_default())
-        }
-    })
+/// The newest checkpoint that no crash since the last one takes anything away from; without one, the whole log is applied.
+async fn checkpoint(kafka: &Kafka, topic: &str) -> anyhow::Result<Option<Checkpoint>> {
+    let noted = Checkpoint::read_all(&kafka.log(topic).await?).await?;
+    let last = noted.last().with_context(|| format!("no checkpoint in the topic {topic}"))?;
+    let safe = safely_older(&noted, last.at_ms);
+    match safe {
+        Some(safe) => tracing::info!(at_ms = safe.at_ms, "beginning at a checkpoint"),
+        None => tracing::warn!("no checkpoint is old enough, beginning at the beginning"),
+    }
+    Ok(safe.cloned())
 }

@@ -11,7 +11,6 @@ use function::{Call, Failure, Function};
 use model::TopicEvent;
 use model::batch::BatchError;
 use profile_worker::ProfileWorker;
-use sealer::checkpoint::Checkpoint;
 use store::{Names, ProfileStore};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,9 +18,6 @@ use tokio::time::sleep;
 
 use crate::progress::Bar;
 
-/// As much of a log is read at once.
-const READ_BYTES: usize = 4 << 20;
-const READ_WAIT: Duration = Duration::from_secs(10);
 /// How often it is looked how far the parts are.
 const LOOK_EACH: Duration = Duration::from_millis(100);
 
@@ -60,20 +56,6 @@ pub struct Outcome {
     events: u64,
     refused: u64,
     whole: bool,
-}
-
-/// The newest checkpoint of a log of them.
-pub async fn newest_checkpoint<L: EventLog>(log: &L) -> Result<Option<Checkpoint>, Error> {
-    let end = log.bounds().await?.end;
-    let (mut next, mut newest) = (Position::default(), None);
-    while next < end {
-        let recorded = log.read(next, READ_BYTES, READ_WAIT).await?;
-        let Some(last) = recorded.last() else { break };
-        next = last.next;
-        newest =
-            recorded.iter().filter_map(|one| Checkpoint::from_event(&one.event).ok()).next_back().or(newest);
-    }
-    Ok(newest)
 }
 
 /// Applies the parts until each is at its end, or `stop` completes.

@@ -14,26 +14,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cloudevents::AttributesReader;
-use event_log::{Append, EventLog, Position};
+use event_log::{Append, EventLog, Position, Recorded, Span};
 use futures_util::stream::{self, TryStreamExt};
 use model::{BucketStart, Clock, TopicEvent};
 use opentelemetry::metrics::Counter;
 use store::Condition;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::checkpoint::{Checkpoint, Groups};
+use crate::checkpoint::{Checkpoint, Groups, safely_older};
 
 /// How often a checkpoint is noted, and how soon a store that came back is repaired.
 const NOTE_EACH: Duration = Duration::from_secs(30);
-/// What a store acknowledged that much before the last checkpoint, no crash after it takes back: Aerospike's were seen to
-/// take 1.6 s.
-const SAFELY_OLDER_MS: u64 = 60_000;
 /// Checkpoints in memory: those of the last minutes, of which the safely older one is chosen.
 const REMEMBERED: usize = 16;
-/// As much of a log is read at once.
-const READ_BYTES: usize = 4 << 20;
-/// How long a read waits for what should be there.
-const READ_WAIT: Duration = Duration::from_secs(10);
 /// Appends under way while a log is appended again: enough that the broker's acknowledgements are not waited for one by one.
 const APPENDS_AT_ONCE: usize = 16;
 /// The pause before a look that failed is repeated: log or store are away, and what was done of a repair is done again.
@@ -149,51 +142,45 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
             self.repairing.store(true, Ordering::Relaxed);
             self.repair().await?;
         }
-        self.note(&condition).await?;
-        self.repairing.store(false, Ordering::Relaxed);
+        if self.note(&condition).await? {
+            self.repairing.store(false, Ordering::Relaxed);
+        }
         Ok(())
     }
 
     /// Reads what was noted since the last time, also by others.
     async fn read_checkpoints(&mut self) -> Result<(), Stop> {
-        let end = self.logs.checkpoints.bounds().await?.end;
-        while self.read_to < end {
-            let recorded = self.logs.checkpoints.read(self.read_to, READ_BYTES, READ_WAIT).await?;
-            let Some(last) = recorded.last() else { break };
-            self.read_to = last.next;
-            for recorded in recorded {
-                match Checkpoint::from_event(&recorded.event) {
-                    Ok(checkpoint) => self.remember(checkpoint),
-                    Err(cause) => {
-                        tracing::warn!(error = %cause, position = recorded.position.0, "no checkpoint");
-                    }
+        let mut span = Span::to_now(&self.logs.checkpoints, self.read_to).await?;
+        while let Some(recorded) = span.next().await? {
+            for Recorded { position, next, event, .. } in recorded {
+                self.read_to = next;
+                match Checkpoint::from_event(&event) {
+                    Ok(checkpoint) => self.noted.push_back(checkpoint),
+                    Err(cause) => tracing::warn!(error = %cause, position = position.0, "no checkpoint"),
                 }
             }
+            let too_many = self.noted.len().saturating_sub(REMEMBERED);
+            self.noted.drain(..too_many);
         }
         Ok(())
     }
 
-    fn remember(&mut self, checkpoint: Checkpoint) {
-        if self.noted.len() == REMEMBERED {
-            self.noted.pop_front();
-        }
-        self.noted.push_back(checkpoint);
-    }
-
-    async fn note(&mut self, condition: &Condition) -> Result<(), Stop> {
+    /// Whether a checkpoint was noted.
+    async fn note(&mut self, condition: &Condition) -> Result<bool, Stop> {
         let groups = self.sight.groups().await?;
         // A server may have come or gone while we asked: then the positions are not those of this store.
         if self.sight.condition().await?.may_have_forgotten_since(condition) {
-            return Ok(());
+            return Ok(false);
         }
         let checkpoint = Checkpoint::new(self.clock.now_ms(), groups, condition);
         self.logs.checkpoints.append(checkpoint.to_event()).await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Has everything applied again that the store may have forgotten, and then what is still missing in minutes.
     async fn repair(&mut self) -> Result<(), Stop> {
-        let from = self.safely_older();
+        let last = self.noted.back();
+        let from = last.and_then(|last| safely_older(&self.noted, last.at_ms));
         tracing::error!(
             since_ms = from.map(|from| from.at_ms),
             "the store may have forgotten; applying the log again"
@@ -209,39 +196,20 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
         Ok(())
     }
 
-    /// The newest checkpoint that is so much older than the last one that no crash after that takes away what it speaks of;
-    /// if none is remembered, the oldest that is.
-    fn safely_older(&self) -> Option<&Checkpoint> {
-        let last_ms = self.noted.back()?.at_ms;
-        let is_safe = |checkpoint: &&Checkpoint| checkpoint.at_ms + SAFELY_OLDER_MS <= last_ms;
-        self.noted.iter().rev().find(is_safe).or(self.noted.front())
-    }
-
-    /// Where each partition is to be read from, to have everything that was put after this checkpoint.
+    /// Where each partition is to be read from, to have everything that was put after this checkpoint; its beginning
+    /// without one.
     fn starts(&self, from: Option<&Checkpoint>) -> Vec<Position> {
         let start = |partition| from.map(|from: &Checkpoint| from.position(partition)).unwrap_or_default();
         (0..self.logs.parts.len()).map(start).collect()
-    }
-
-    /// The newest checkpoint of all that is safely older than this. What was put after it lay behind its positions then.
-    async fn checkpoint_before(&self, since_ms: u64) -> Result<Option<Checkpoint>, Stop> {
-        let (mut next, mut before) = (Position::default(), None);
-        while next < self.read_to {
-            let recorded = self.logs.checkpoints.read(next, READ_BYTES, READ_WAIT).await?;
-            let Some(last) = recorded.last() else { break };
-            next = last.next;
-            let mut noted =
-                recorded.iter().filter_map(|recorded| Checkpoint::from_event(&recorded.event).ok());
-            before = noted.rfind(|noted| noted.at_ms + SAFELY_OLDER_MS <= since_ms).or(before);
-        }
-        Ok(before)
     }
 
     /// A minute that still names what is gone is emptied, and filled again from the log.
     async fn rebuild(&self, bucket: BucketStart) -> Result<(), Stop> {
         let since_ms = self.sight.empty(bucket).await?;
         tracing::error!(%bucket, since_ms, "a minute had lost records; filling it again");
-        let starts = self.starts(self.checkpoint_before(since_ms).await?.as_ref());
+        // What was put after a checkpoint lay behind its positions then.
+        let noted = Checkpoint::read_all(&self.logs.checkpoints).await?;
+        let starts = self.starts(safely_older(&noted, since_ms));
         let touches = |event: &TopicEvent| match event {
             TopicEvent::Accepted(_, batch) => {
                 batch.tags.iter().any(|accepted| accepted.tag.time.instant().bucket() == bucket)
@@ -259,14 +227,10 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
     ) -> Result<(), Stop> {
         let mut seen = HashSet::new();
         for (part, start) in self.logs.parts.iter().zip(starts) {
-            let end = part.bounds().await?.end;
-            let mut next = *start;
-            while next < end {
-                let recorded = part.read(next, READ_BYTES, READ_WAIT).await?;
-                let Some(last) = recorded.last() else { break };
-                next = last.next;
-                let before_end = recorded.into_iter().filter(|recorded| recorded.position < end);
-                let events: Vec<_> = before_end
+            let mut span = Span::to_now(part, *start).await?;
+            while let Some(recorded) = span.next().await? {
+                let events: Vec<_> = recorded
+                    .into_iter()
                     .map(|recorded| recorded.event)
                     .filter(|event| TopicEvent::from_event(event).is_ok_and(|event| wanted(&event)))
                     .filter(|event| seen.insert((event.source().clone(), event.id().to_owned())))

@@ -186,6 +186,21 @@ async fn what_a_restarted_store_may_have_lost_is_applied_again() {
 }
 
 #[tokio::test]
+async fn without_a_safely_older_note_everything_is_applied_again() {
+    let mut world = World::new();
+    let mut watch = world.watch();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.batch(15).await);
+        watch.look().await.unwrap();
+        world.clock.set(world.clock.now_ms() + MINUTE_MS / 4);
+    }
+    world.set(|state| state.condition = started("K2", 100_000));
+    watch.look().await.unwrap();
+    assert_eq!(world.ids().await.split_off(ids.len()), ids);
+}
+
+#[tokio::test]
 async fn a_sealer_that_was_started_meanwhile_knows_it_too() {
     let mut world = World::new();
     let mut watch = world.watch();

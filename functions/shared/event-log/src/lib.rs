@@ -7,12 +7,15 @@
 
 pub mod contract;
 pub mod delivery;
+mod span;
 
 use std::future::Future;
 use std::time::Duration;
 
 use cloudevents::Event;
 use thiserror::Error;
+
+pub use span::Span;
 
 /// A place in one log. Later events have larger positions; positions of a log are never used twice, also not after a
 /// crash that lost unacknowledged events. Nothing else follows from the numbers.

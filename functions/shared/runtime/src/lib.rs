@@ -48,7 +48,7 @@ pub use error::Error;
 pub use mounts::Mounts;
 pub use options::ServerOptions;
 pub use pages::Readiness;
-pub use program::{BoxError, conclude, patiently, run};
+pub use program::{BoxError, complete, patiently, run};
 pub use server::Server;
 pub use shutdown::stop_signal;
 pub use telemetry::{LogFormat, Telemetry, TelemetryOptions};

@@ -29,19 +29,19 @@ where
     C: Future<Output = Result<(), E>>,
     E: Into<BoxError>,
 {
-    conclude(
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(BoxError::from)
-            .and_then(|runtime| runtime.block_on(live(name, options, setup))),
-    )
+    complete(live(name, options, setup))
 }
 
-/// The exit code of an outcome; an error is told on standard error, in one line with its causes.
-pub fn conclude<E: Into<BoxError>>(outcome: Result<(), E>) -> ExitCode {
+/// Runs a program that does one thing and ends. An error is told on standard error, in one line with its causes.
+///
+/// To be called in `main` and nowhere else.
+pub fn complete<E: Into<BoxError>>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(work).map_err(Into::into),
+        Err(cause) => Err(cause.into()),
+    };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    let error: BoxError = error.into();
     // That nobody reads there changes nothing.
     let _ = writeln!(std::io::stderr(), "Error: {}", chain(&*error));
     ExitCode::FAILURE
