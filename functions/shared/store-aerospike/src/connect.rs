@@ -1,7 +1,5 @@
 //! Connecting, and whether the servers are set up for us.
 
-use std::time::{Duration, Instant};
-
 use aerospike::{AdminPolicy, Client, ClientPolicy, ToHosts};
 use store::MinuteStore;
 
@@ -13,32 +11,17 @@ use crate::store::AerospikeStore;
 pub(crate) const MIN_RECORD_SIZE: u64 = 1 << 20;
 /// How soon the client notices that a node left or came back. The client's own default.
 const TEND_INTERVAL_MS: u32 = 1_000;
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const INFO_TIMEOUT_MS: u32 = 3_000;
 
 impl AerospikeStore {
     /// Connects, and checks that the namespace is there, that nothing in it expires by itself, and that it takes records of
-    /// 1 MiB. Servers that are only just starting (the first 2 s, or as long as they read their index anew) are waited
-    /// for.
+    /// 1 MiB. Servers that are only just starting (the first 2 s, or as long as they read their index anew) are not
+    /// ready: [`ConnectError::is_temporary`].
     pub async fn connect(options: &AerospikeOptions) -> Result<Self, ConnectError> {
-        let deadline = Instant::now() + options.start_timeout();
         options
             .aerospike_hosts
             .to_hosts()
             .map_err(|_| ConnectError::Hosts(options.aerospike_hosts.clone()))?;
-        loop {
-            match Self::try_connect(options).await {
-                Err(ConnectError::NotReady { .. } | ConnectError::Unreachable(_))
-                    if Instant::now() + LOOK_AGAIN < deadline =>
-                {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    async fn try_connect(options: &AerospikeOptions) -> Result<Self, ConnectError> {
         let client = Client::new(&policy(options), &options.aerospike_hosts)
             .await
             .map_err(|_| ConnectError::Unreachable(options.aerospike_hosts.clone()))?;

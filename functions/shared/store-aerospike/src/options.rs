@@ -14,33 +14,16 @@ const CONNECTIONS: usize = 128;
 
 /// How to reach Aerospike.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Aerospike")]
 pub struct AerospikeOptions {
     /// Some of the servers, separated by commas; the others are found through them
-    #[arg(
-        long,
-        env = "AEROSPIKE_HOSTS",
-        value_name = "HOST:PORT,...",
-        default_value = "127.0.0.1:3000",
-        help_heading = "Aerospike"
-    )]
+    #[arg(long, env = "AEROSPIKE_HOSTS", value_name = "HOST:PORT,...", default_value = "127.0.0.1:3000")]
     pub aerospike_hosts: String,
     /// Namespace that holds everything
-    #[arg(
-        long,
-        env = "AEROSPIKE_NAMESPACE",
-        value_name = "NAME",
-        default_value = "allezon",
-        help_heading = "Aerospike"
-    )]
+    #[arg(long, env = "AEROSPIKE_NAMESPACE", value_name = "NAME", default_value = "allezon")]
     pub aerospike_namespace: String,
     /// What the names of the sets begin with, where several installations share a namespace
-    #[arg(
-        long,
-        env = "AEROSPIKE_SETS",
-        value_name = "PREFIX",
-        default_value = "",
-        help_heading = "Aerospike"
-    )]
+    #[arg(long, env = "AEROSPIKE_SETS", value_name = "PREFIX", default_value = "")]
     pub aerospike_sets: String,
     /// Give a call up after this, with all its retries, in ms
     #[arg(
@@ -48,7 +31,6 @@ pub struct AerospikeOptions {
         env = "AEROSPIKE_TIMEOUT_MS",
         value_name = "MS",
         default_value_t = TIMEOUT_MS,
-        help_heading = "Aerospike",
         value_parser = clap::value_parser!(u32).range(100..=60_000)
     )]
     pub aerospike_timeout_ms: u32,
@@ -58,7 +40,6 @@ pub struct AerospikeOptions {
         env = "AEROSPIKE_SOCKET_TIMEOUT_MS",
         value_name = "MS",
         default_value_t = SOCKET_TIMEOUT_MS,
-        help_heading = "Aerospike",
         value_parser = clap::value_parser!(u32).range(50..=60_000)
     )]
     pub aerospike_socket_timeout_ms: u32,
@@ -67,28 +48,14 @@ pub struct AerospikeOptions {
         long,
         env = "AEROSPIKE_CONNECTIONS",
         value_name = "COUNT",
-        default_value_t = CONNECTIONS,
-        help_heading = "Aerospike"
+        default_value_t = CONNECTIONS
     )]
     pub aerospike_connections: usize,
-    /// At the start, wait this long for servers that are only just starting, in ms
-    #[arg(
-        long,
-        env = "AEROSPIKE_START_TIMEOUT_MS",
-        value_name = "MS",
-        default_value_t = 10_000,
-        help_heading = "Aerospike"
-    )]
-    pub aerospike_start_timeout_ms: u32,
 }
 
 impl AerospikeOptions {
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_millis(self.aerospike_timeout_ms.into())
-    }
-
-    pub(crate) fn start_timeout(&self) -> Duration {
-        Duration::from_millis(self.aerospike_start_timeout_ms.into())
     }
 }
 
@@ -102,7 +69,6 @@ impl Default for AerospikeOptions {
             aerospike_timeout_ms: TIMEOUT_MS,
             aerospike_socket_timeout_ms: SOCKET_TIMEOUT_MS,
             aerospike_connections: CONNECTIONS,
-            aerospike_start_timeout_ms: 10_000,
         }
     }
 }

@@ -59,8 +59,7 @@ async fn calls_end_while_a_server_stands_still() {
     };
     tokio::time::timeout(TOO_LONG, calls).await.expect("every call ends");
     // New ones cannot connect either, and say so.
-    let options = crate::AerospikeOptions { aerospike_start_timeout_ms: 100, ..server.options.clone() };
-    let connecting = tokio::time::timeout(TOO_LONG, AerospikeStore::connect(&options));
+    let connecting = tokio::time::timeout(TOO_LONG, AerospikeStore::connect(&server.options));
     assert!(connecting.await.expect("ends").is_err());
 
     server.signal(Signal::CONT);

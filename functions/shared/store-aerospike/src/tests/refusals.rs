@@ -8,11 +8,7 @@ use crate::{AerospikeOptions, AerospikeStore, ConnectError};
 async fn says_that_nobody_is_there() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let hosts = format!("127.0.0.1:{port}");
-    let options = AerospikeOptions {
-        aerospike_hosts: hosts.clone(),
-        aerospike_start_timeout_ms: 0,
-        ..AerospikeOptions::default()
-    };
+    let options = AerospikeOptions { aerospike_hosts: hosts.clone(), ..AerospikeOptions::default() };
     let refused = refusal(&options).await;
     assert!(matches!(&refused, ConnectError::Unreachable(there) if *there == hosts), "{refused}");
     let options = AerospikeOptions { aerospike_hosts: "a:b:c:d".into(), ..options };
@@ -31,7 +27,7 @@ async fn says_that_the_namespace_is_missing() {
 async fn says_that_records_would_expire() {
     let settings = [("DEFAULT_TTL", "3600"), ("NSUP_PERIOD", "120")];
     let Some(server) = Server::start("says_that_records_would_expire", &settings) else { return };
-    let refused = refusal(&server.options).await;
+    let refused = server.connect().await.err().expect("is refused");
     assert!(matches!(&refused, ConnectError::Expires { seconds, .. } if seconds == "3600"), "{refused}");
 }
 
@@ -41,7 +37,7 @@ async fn says_that_records_are_too_small() {
     else {
         return;
     };
-    let refused = refusal(&server.options).await;
+    let refused = server.connect().await.err().expect("is refused");
     assert!(matches!(refused, ConnectError::SmallRecords { bytes: 131_072, .. }), "{refused}");
 }
 

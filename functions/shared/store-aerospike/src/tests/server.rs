@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::{AerospikeOptions, AerospikeStore, ConnectError};
 
@@ -14,6 +16,9 @@ use crate::{AerospikeOptions, AerospikeStore, ConnectError};
 pub(super) const COMMAND: &str = "ALLEZON_AEROSPIKE_SERVER";
 const PORTS_BEHIND: [u16; 4] = [0, 1, 2, 8];
 const SETTINGS: [(&str, &str); 2] = [("FILESIZE", "512M"), ("BUDGET", "256M")];
+
+const START_PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Killed at the end, whatever happens.
 pub(super) struct Server {
@@ -39,14 +44,20 @@ impl Server {
             aerospike_hosts: format!("127.0.0.1:{port}"),
             aerospike_timeout_ms: 1_500,
             aerospike_socket_timeout_ms: 500,
-            aerospike_start_timeout_ms: 60_000,
             ..AerospikeOptions::default()
         };
         Some(Self { options, command, settings, port, directory, child })
     }
 
+    /// Waits for a server that is only just starting.
     pub(super) async fn connect(&self) -> Result<AerospikeStore, ConnectError> {
-        AerospikeStore::connect(&self.options).await
+        let until = Instant::now() + START_PATIENCE;
+        loop {
+            match AerospikeStore::connect(&self.options).await {
+                Err(refused) if refused.is_temporary() && Instant::now() < until => sleep(PAUSE).await,
+                connected => return connected,
+            }
+        }
     }
 
     /// As the kernel kills it when memory runs out.
