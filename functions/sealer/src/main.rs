@@ -56,9 +56,16 @@ fn main() -> ExitCode {
 }
 
 async fn set_up(options: &Options) -> anyhow::Result<(Mounts, impl Future<Output = anyhow::Result<()>>)> {
+    let kafka = Kafka::new(&options.kafka)?;
     let connect = || AerospikeStore::connect(&options.aerospike);
-    let store = runtime::patiently(connect, ConnectError::is_temporary).await?;
-    let watch = watch(options, store.clone()).await?;
+    let (store, logs) = tokio::join!(
+        runtime::patiently(connect, ConnectError::is_temporary),
+        runtime::patiently(|| open(&kafka, &options.watch), OpenError::is_temporary),
+    );
+    let (store, logs) = (store?, logs?);
+    let WatchOptions { topic, groups, aerospike_servers, .. } = options.watch.clone();
+    let cluster = Cluster { store: store.clone(), kafka, topic, groups };
+    let watch = Watch::new(cluster, logs, SystemClock, aerospike_servers);
     let repairing = watch.repairing();
     let sealer = Sealer::new(store.clone()).unless(Arc::clone(&repairing));
     let watching = tokio::spawn(watch.run());
@@ -73,20 +80,13 @@ async fn set_up(options: &Options) -> anyhow::Result<(Mounts, impl Future<Output
     Ok((mounts, close))
 }
 
-async fn watch(
-    options: &Options,
-    store: AerospikeStore,
-) -> Result<Watch<Cluster, KafkaLog, KafkaTopic, SystemClock>, OpenError> {
-    let kafka = Kafka::new(&options.kafka)?;
-    let WatchOptions { topic, checkpoints, groups, aerospike_servers } = options.watch.clone();
-    let appended = runtime::patiently(|| kafka.topic(&topic), OpenError::is_temporary).await?;
-    let logs = Logs {
-        checkpoints: kafka.log(&checkpoints).await?,
-        parts: kafka.partitions(&topic).await?,
-        topic: appended,
-    };
-    let cluster = Cluster { store, kafka, topic, groups };
-    Ok(Watch::new(cluster, logs, SystemClock, aerospike_servers))
+async fn open(kafka: &Kafka, options: &WatchOptions) -> Result<Logs<KafkaLog, KafkaTopic>, OpenError> {
+    let (checkpoints, parts, topic) = tokio::try_join!(
+        kafka.log(&options.checkpoints),
+        kafka.partitions(&options.topic),
+        kafka.topic(&options.topic),
+    )?;
+    Ok(Logs { checkpoints, parts, topic })
 }
 
 /// Kafka and Aerospike, as the watch sees them.

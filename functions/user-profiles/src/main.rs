@@ -41,9 +41,12 @@ fn main() -> ExitCode {
 
 async fn set_up(options: &Options) -> anyhow::Result<(Mounts, impl Future<Output = anyhow::Result<()>>)> {
     let kafka = Kafka::new(&options.kafka)?;
-    let topic = runtime::patiently(|| kafka.topic(&options.topic), OpenError::is_temporary).await?;
     let connect = || AerospikeStore::connect(&options.aerospike);
-    let store = runtime::patiently(connect, ConnectError::is_temporary).await?;
+    let (topic, store) = tokio::join!(
+        runtime::patiently(|| kafka.topic(&options.topic), OpenError::is_temporary),
+        runtime::patiently(connect, ConnectError::is_temporary),
+    );
+    let (topic, store) = (topic?, store?);
     let names = HttpNames::new(&options.names)?;
     let source = format!("/user-profiles/{:016x}", rand::random::<u64>());
     let function = UserProfiles::new((store.clone(), names), topic, SystemClock, source);

@@ -63,9 +63,15 @@ impl Topic {
         Self { name: topic.name().to_owned(), partitions, in_sync }
     }
 
-    /// Whether appends will be taken.
-    pub(crate) async fn check(&self, settings: &Settings) -> Result<(), OpenError> {
-        let Some(config) = self.describe(settings).await? else { return Ok(()) };
+    /// Whether appends will be taken, by the topic's settings.
+    pub(crate) fn check(&self, config: Result<ConfigResource, RDKafkaErrorCode>) -> Result<(), OpenError> {
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::warn!(topic = self.name, %error, "cannot see the topic's settings, going on unchecked");
+                return Ok(());
+            }
+        };
         let number = |key: &str| config.get(key)?.value.as_ref()?.parse::<usize>().ok();
         if let Some(limit) = number("max.message.bytes").filter(|limit| *limit < MAX_BATCH_BYTES) {
             return Err(OpenError::SmallRecords { topic: self.name.clone(), limit, needed: MAX_BATCH_BYTES });
@@ -81,24 +87,22 @@ impl Topic {
             })
         })
     }
+}
 
-    /// The topic's settings; none if we may not see them.
-    async fn describe(&self, settings: &Settings) -> Result<Option<ConfigResource>, OpenError> {
-        let admin = AdminClient::from_config_and_context(&settings.inspector(), Ear::default());
-        let admin = EndsAside::new(admin.map_err(|cause| OpenError::config(&cause))?);
-        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
-        let described = admin.describe_configs(&[ResourceSpecifier::Topic(&self.name)], &options).await;
-        let first = described.map(|all| all.into_iter().next());
-        match first {
-            Ok(Some(Ok(config))) => Ok(Some(config)),
-            Ok(Some(Err(error))) => {
-                tracing::warn!(topic = self.name, %error, "cannot see the topic's settings, going on unchecked");
-                Ok(None)
-            }
-            Ok(None) => Ok(None),
-            Err(cause) => {
-                Err(OpenError::Unreachable { brokers: settings.brokers.clone(), reason: cause.to_string() })
-            }
+/// A topic's settings, or why we may not see them.
+pub(crate) async fn describe(
+    settings: &Settings,
+    name: &str,
+) -> Result<Result<ConfigResource, RDKafkaErrorCode>, OpenError> {
+    let admin = AdminClient::from_config_and_context(&settings.inspector(), Ear::default());
+    let admin = EndsAside::new(admin.map_err(|cause| OpenError::config(&cause))?);
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let described = admin.describe_configs(&[ResourceSpecifier::Topic(name)], &options).await;
+    match described.map(|all| all.into_iter().next()) {
+        Ok(Some(config)) => Ok(config),
+        Ok(None) => Ok(Err(RDKafkaErrorCode::NoError)),
+        Err(cause) => {
+            Err(OpenError::Unreachable { brokers: settings.brokers.clone(), reason: cause.to_string() })
         }
     }
 }

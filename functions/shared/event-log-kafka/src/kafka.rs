@@ -65,19 +65,26 @@ impl Kafka {
     }
 
     async fn open(&self, name: &str) -> Result<Topic, OpenError> {
-        let topic = self.shared.find(name).await?;
-        topic.check(&self.shared.settings).await?;
-        // So that the first append does not wait for a connection.
-        let (shared, name) = (Arc::clone(&self.shared), name.to_owned());
-        let warm = spawn_blocking(move || {
-            shared
-                .producer()?
-                .client()
-                .fetch_metadata(Some(&name), PATIENCE)
-                .map_or_else(|cause| Err(OpenError::config(&cause)), |_| Ok(()))
-        });
-        warm.await.map_err(|ended| OpenError::Config(ended.to_string()))??;
+        // At once: each of them makes a connection of its own.
+        let (found, config, warm) = tokio::join!(
+            self.shared.find(name),
+            check::describe(&self.shared.settings, name),
+            self.warm(name.to_owned()),
+        );
+        let topic = found?;
+        topic.check(config?)?;
+        warm?;
         Ok(topic)
+    }
+
+    /// So that the first append does not wait for a connection.
+    async fn warm(&self, name: String) -> Result<(), OpenError> {
+        let shared = Arc::clone(&self.shared);
+        let warm = spawn_blocking(move || {
+            let met = shared.producer()?.client().fetch_metadata(Some(&name), PATIENCE);
+            met.map_or_else(|cause| Err(OpenError::config(&cause)), |_| Ok(()))
+        });
+        warm.await.map_err(|ended| OpenError::Config(ended.to_string()))?
     }
 }
 

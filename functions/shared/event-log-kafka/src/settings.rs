@@ -81,6 +81,8 @@ impl Settings {
             // A new leader is found while an append waits.
             .set("retry.backoff.ms", "20")
             .set("retry.backoff.max.ms", "200")
+            // A topic that came by itself would have the broker's settings, not ours.
+            .set("allow.auto.create.topics", "false")
             // Nothing is reported to anybody but our own telemetry.
             .set("enable.metrics.push", "false")
             .set("statistics.interval.ms", "0")
