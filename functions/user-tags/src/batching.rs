@@ -1,11 +1,11 @@
 //! Group commit: tags that arrive while the log is busy share its next append.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloudevents::Event;
 use cloudevents::event::ExtensionValue;
-use event_log::Append;
+use event_log::{Append, Position};
 use function::Failure;
 use model::{AcceptedTag, Batch, BatchId, Clock, ProductId};
 use opentelemetry::metrics::Counter;
@@ -40,6 +40,8 @@ const MAX_TAGS: usize = 4_096;
 const MAX_BYTES: usize = 256 * 1024;
 /// What the JSON of a tag takes without its names.
 const FIXED_BYTES: usize = 192;
+/// The least time between two lines about batches that were not appended: in an outage there are hundreds a second.
+const TELL_EACH: Duration = Duration::from_secs(1);
 /// How long a tag may wait for its batch's turn, and again for the log: both within the client's 200 ms.
 const PATIENCE: Duration = Duration::from_millis(90);
 
@@ -63,13 +65,22 @@ struct Gathering<L, C> {
     /// When the next batch may begin.
     next: Instant,
     batching: Batching,
-    committed: Committed,
+    outcomes: Outcomes,
 }
 
+/// What became of batches.
 #[derive(Clone)]
-struct Committed {
+struct Outcomes {
     tags: Counter<u64>,
     batches: Counter<u64>,
+    failures: Arc<Mutex<Failures>>,
+}
+
+/// Batches that were not appended.
+#[derive(Default)]
+struct Failures {
+    told: Option<Instant>,
+    untold: u64,
 }
 
 /// The sending end, and the task that gathers and appends.
@@ -82,9 +93,10 @@ pub(crate) fn start<L: Append, C: Clock>(
     let (sender, queue) = mpsc::channel(batching.waiting);
     let meter = opentelemetry::global::meter("user-tags");
     let counter = |name, help, unit| meter.u64_counter(name).with_description(help).with_unit(unit).build();
-    let committed = Committed {
+    let outcomes = Outcomes {
         tags: counter("allezon.tags.accepted", "Tags that are durable in the log.", "{tag}"),
         batches: counter("allezon.batches.accepted", "Batches that are durable in the log.", "{batch}"),
+        failures: Arc::default(),
     };
     let source = source.into();
     let gathering = Gathering {
@@ -95,7 +107,7 @@ pub(crate) fn start<L: Append, C: Clock>(
         sequence: 0,
         next: Instant::now(),
         batching,
-        committed,
+        outcomes,
     };
     (Sender(sender), gathering.run())
 }
@@ -151,14 +163,11 @@ impl<L: Append, C: Clock> Gathering<L, C> {
         let (tags, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|one| (one.accepted, one.answer)).unzip();
         let batch = Batch { accepted_ms: self.clock.now_ms(), tags };
-        let (log, committed) = (Arc::clone(&self.log), self.committed.clone());
+        let (log, outcomes) = (Arc::clone(&self.log), self.outcomes.clone());
         tokio::spawn(async move {
             let event = with_trace(batch.to_event(&id), span);
             let count = answers.len() as u64;
-            if commit(&*log, event, answers).await {
-                committed.tags.add(count, &[]);
-                committed.batches.add(1, &[]);
-            }
+            outcomes.note(count, commit(&*log, event, answers).await);
             drop(turn);
         });
     }
@@ -173,12 +182,34 @@ impl<L: Append, C: Clock> Gathering<L, C> {
     }
 }
 
-/// Appends, and answers all who wait: with the log's word, or after our patience with none. Says whether it is durable.
+impl Outcomes {
+    fn note(&self, tags: u64, outcome: Result<Position, event_log::Error>) {
+        match outcome {
+            Ok(_) => {
+                self.tags.add(tags, &[]);
+                self.batches.add(1, &[]);
+            }
+            Err(cause) => self.failures.lock().expect("nothing panics under this lock").note(&cause),
+        }
+    }
+}
+
+impl Failures {
+    fn note(&mut self, cause: &event_log::Error) {
+        self.untold += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EACH) {
+            tracing::warn!(error = %cause, batches = self.untold, "batches were not appended");
+            *self = Self { told: Some(Instant::now()), untold: 0 };
+        }
+    }
+}
+
+/// Appends, and answers all who wait: with the log's word, or after our patience with none.
 async fn commit<L: Append>(
     log: &L,
     event: Event,
     answers: Vec<oneshot::Sender<Result<(), Failure>>>,
-) -> bool {
+) -> Result<Position, event_log::Error> {
     let mut append = std::pin::pin!(log.append(event));
     let (result, waiting) = match timeout(PATIENCE, &mut append).await {
         Ok(result) => (result, answers),
@@ -194,12 +225,9 @@ async fn commit<L: Append>(
                 Err(Failure::refused(function::Refused::TooLarge, None, "too large for the log"))
             });
         }
-        Err(ref cause) => {
-            tracing::warn!(error = %cause, "batch not appended");
-            answer(waiting, || Err(Failure::unavailable("the log is unavailable")));
-        }
+        Err(_) => answer(waiting, || Err(Failure::unavailable("the log is unavailable"))),
     }
-    result.is_ok()
+    result
 }
 
 fn answer(answers: Vec<oneshot::Sender<Result<(), Failure>>>, with: impl Fn() -> Result<(), Failure>) {
