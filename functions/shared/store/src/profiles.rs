@@ -46,7 +46,8 @@ pub struct Entry {
     pub action: Action,
     /// When.
     pub instant: Instant,
-    /// Tells two tags of one millisecond apart; the same tag comes with the same identity again.
+    /// Tells two tags of one millisecond apart; the same tag comes with the same identity again. A tag whose sender gave it
+    /// an identity may have been accepted more than once: it counts as accepted at any one of these times.
     pub identity: u64,
     /// When its batch was accepted; `packed` says so too.
     pub accepted_ms: u64,
