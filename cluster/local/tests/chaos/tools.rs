@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::support::tags::Tag;
+
 const TOPIC: &str = "user-tags";
 const DEAD_LETTERS: &str = "dead-letters";
 /// As much as a record may hold, and a little less than the tool takes.
@@ -22,21 +24,28 @@ impl Tools {
         self.run("consumer.group.ConsumerGroupCommand", &args, "");
     }
 
-    /// Appends what is no event, what is too much noise for one, an event of an unknown type and one with damaged data. Says
-    /// how many.
+    /// Appends what is no event, nothing, too much noise for an event, an event of an unknown type, one with damaged data and
+    /// one in which one of two tags is none. Says how many.
     pub(crate) fn pour_poison(&self) -> u64 {
         let noise = "x".repeat(NOISE_BYTES);
-        self.run("ConsoleProducer", &["--topic", TOPIC], &format!("no event\n{noise}\n"));
+        self.run("ConsoleProducer", &["--topic", TOPIC], &format!("no event\n\n{noise}\n"));
         let event = |kind: &str, data: &str| {
             let headers = format!(
                 "ce_specversion:1.0,ce_source:/chaos,ce_id:1,ce_type:{kind},content-type:application/json"
             );
             format!("{headers}\t{data}\n")
         };
-        let events =
-            event("com.example.unknown", "{}") + &event("com.allezon.user-tags.accepted", "{\"tags\":7}");
+        let batch = |tags: &str| {
+            let data = format!(
+                r#"{{"version":1,"accepted_ms":1646092800123,"tags":{tags},"identities":{{}},"checksum":"00000000"}}"#
+            );
+            event("com.allezon.user-tags.accepted", &data)
+        };
+        let one_bad =
+            format!("[{},{}]", Tag::view("poison", "2022-02-01T00:00:00Z").json(), r#"{"time":"never"}"#);
+        let events = event("com.example.unknown", "{}") + &batch("7") + &batch(&one_bad);
         self.run("ConsoleProducer", &["--topic", TOPIC, "--reader-property", "parse.headers=true"], &events);
-        4
+        6
     }
 
     /// How many records the dead letters' topic has ever had.
