@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use event_log::Position;
 use event_log_kafka::Kafka;
-use names_http::HttpNames;
+use names_http::{HttpNames, NamesOptions};
 use profile_worker::ProfileWorker;
-use store_aerospike::AerospikeStore;
+use store_aerospike::{AerospikeOptions, AerospikeStore, ConnectError};
 
 use options::{Command, From, Letters, Options, Rebuild, Verify};
 use replay::letters;
@@ -58,9 +58,7 @@ async fn fill(kafka: &Kafka, topic: &str, options: &Rebuild) -> anyhow::Result<(
         };
         parts.push(Part::new(log, from).await?);
     }
-    let store = AerospikeStore::connect(&options.aerospike).await?;
-    let names = HttpNames::new(&options.names)?;
-    names.ready().await.context("the id-service does not answer")?;
+    let (store, names) = connect(&options.aerospike, &options.names).await?;
     let (minutes, packing) = AggregateWorker::new(store.clone());
     let packing = tokio::spawn(packing);
     let profiles = ProfileWorker::new(store.clone(), names);
@@ -77,9 +75,7 @@ async fn fill(kafka: &Kafka, topic: &str, options: &Rebuild) -> anyhow::Result<(
 
 async fn compare(kafka: &Kafka, topic: &str, options: &Verify) -> anyhow::Result<()> {
     let parts = kafka.partitions(topic).await?;
-    let store = AerospikeStore::connect(&options.aerospike).await?;
-    let names = HttpNames::new(&options.names)?;
-    names.ready().await.context("the id-service does not answer")?;
+    let (store, names) = connect(&options.aerospike, &options.names).await?;
     let verifying = verify(parts, (store.clone(), names), options.sampling(), Patience::default());
     let report = tokio::select! {
         report = verifying => report?,
@@ -91,6 +87,17 @@ async fn compare(kafka: &Kafka, topic: &str, options: &Verify) -> anyhow::Result
         bail!("the store is not what the log says");
     }
     Ok(())
+}
+
+async fn connect(
+    aerospike: &AerospikeOptions,
+    names: &NamesOptions,
+) -> anyhow::Result<(AerospikeStore, HttpNames)> {
+    let connect = || AerospikeStore::connect(aerospike);
+    let store = runtime::patiently(connect, ConnectError::is_temporary).await?;
+    let names = HttpNames::new(names)?;
+    names.ready().await.context("the id-service does not answer")?;
+    Ok((store, names))
 }
 
 /// The newest checkpoint that no crash since the last one takes anything away from; without one, the whole log is applied.
