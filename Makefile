@@ -61,7 +61,7 @@ fmt: ## format the code
 	$(CARGO) fmt --all
 
 .PHONY: bench
-bench: ## measure everything that docs/benchmarks.md tells (about 20 minutes; wants wrk, and chdb for ClickHouse)
+bench: ## measure everything that docs/benchmarks.md tells (about 35 minutes; wants wrk, chdb for ClickHouse, ALLEZON_AEROSPIKE_SERVER)
 	./docs/bench
 
 .PHONY: fuzz

@@ -2,6 +2,7 @@
 //!
 //! Puts as a worker does, batches of 125 tags of random shoppers with 16 in flight, into profiles that are empty and full;
 //! the newest tags of full profiles beside a raw get of the same record. `SECONDS`, `COOKIES` and `FULL` alter the size.
+//! `FILL=COUNT` fills as many profiles that traffic will find, those of `cookie_0` and so on, and does nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,8 @@ const BATCH: usize = 125;
 const IN_FLIGHT: usize = 16;
 /// What a server of 7.1 or later counts as one write.
 const WRITE_BLOCK_BYTES: u64 = 8 << 20;
-const NOW_MS: i64 = 1_700_000_000_000;
+/// Older than the traffic of other benchmarks, so that theirs takes the place of what is filled in.
+const NOW_MS: i64 = 1_600_000_000_000;
 const EVER: TimeRange = TimeRange { from: Instant::from_ms(0), to: Instant::from_ms(i64::MAX) };
 
 struct Bench {
@@ -39,13 +41,17 @@ fn main() {
 }
 
 async fn run(hosts: String) {
-    let sets = "b-".to_owned();
+    let fill = number("FILL", 0);
+    let sets = if fill > 0 { String::new() } else { "b-".to_owned() };
     let options =
         AerospikeOptions { aerospike_hosts: hosts, aerospike_sets: sets.clone(), ..Default::default() };
     let store = AerospikeStore::connect(&options).await.expect("connects");
     let raw = Client::new(&ClientPolicy::default(), &options.aerospike_hosts).await.expect("connects");
     let run_for = Duration::from_secs(number("SECONDS", 10));
     let bench = Arc::new(Bench { store, raw, sets, run_for, next: AtomicU64::new(0) });
+    if fill > 0 {
+        return bench.fill(fill).await;
+    }
     bench.empty().await;
     bench.puts("puts, empty profiles", number("COOKIES", 1_000_000)).await;
     bench.empty().await;
@@ -186,7 +192,7 @@ impl Bench {
 }
 
 fn cookie(number: u64) -> Cookie {
-    Cookie(format!("cookie-{number}"))
+    Cookie(format!("cookie_{number}"))
 }
 
 fn micros(since: Clock) -> u64 {
