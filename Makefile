@@ -6,6 +6,9 @@ DATA ?= ./data
 # A few minutes of logical time: 10 s of wall time each at 20 times the shop's rate.
 DEMO_DURATION ?= 6m
 DEMO_WARP ?= 5
+# Which overlay of knative/ and eventing/ is rendered, and by what.
+OVERLAY ?= production
+KUSTOMIZE ?= kubectl kustomize
 
 # librdkafka is built with CMake; where there is none, one is put beside what is built.
 WITH_CMAKE = $(shell ./.ci/tools cmake=cmake)
@@ -51,6 +54,18 @@ lint: ## check formatting, lints, docs, arrows and licences
 	./.ci/arrows
 	@if command -v cargo-deny >/dev/null || [ -n "$$CI" ]; then $(CARGO) deny --all-features --log-level error check bans licenses sources; \
 	else echo "lint: skipped deny.toml: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
+
+.PHONY: manifests
+manifests: ## render all overlays of knative/ and eventing/, check them, and check the checks (wants Go or kubectl)
+	./.ci/manifests
+	./.ci/manifests self-test
+
+.PHONY: render
+render: ## write the manifests of OVERLAY (production), one object a file, to target/render
+	rm -rf target/render/$(OVERLAY)
+	mkdir -p target/render/$(OVERLAY)/knative target/render/$(OVERLAY)/eventing
+	$(KUSTOMIZE) knative/overlays/$(OVERLAY) -o target/render/$(OVERLAY)/knative
+	$(KUSTOMIZE) eventing/overlays/$(OVERLAY) -o target/render/$(OVERLAY)/eventing
 
 .PHONY: advisories
 advisories: ## check dependencies against the RustSec database (wants cargo-deny and the internet)
