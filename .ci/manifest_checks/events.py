@@ -4,6 +4,8 @@ from .world import SERVING, SOURCES, STRIMZI, check, container, seconds, templat
 WORKERS = {"profile-worker", "aggregate-worker"}
 HOUR_S = 3600
 DAY_MS = 24 * HOUR_S * 1000
+# Under this name librdkafka reads without joining a group or committing, so namespaces may share it.
+READERS = {"type": "group", "name": "allezon-readers"}
 APIS = {
     "KafkaSource": f"{SOURCES}/v1", "PingSource": f"{SOURCES}/v1", "KafkaTopic": f"{STRIMZI}/v1", "KafkaUser": f"{STRIMZI}/v1",
     "ConfigMap": "v1", "Namespace": "v1", "ServiceAccount": "v1", "Service": f"{SERVING}/v1", "Deployment": "apps/v1",
@@ -83,6 +85,34 @@ def groups(world):
 
 
 @check
+def rights(world):
+    """Kafka's users may touch what their programs are told of, and nothing that is not there."""
+    data = world.addresses["data"]
+    for user in world.all("KafkaUser", STRIMZI):
+        name = user["metadata"]["name"]
+        has = {(rule["resource"]["type"], rule["resource"]["name"]): set(rule["operations"]) for rule in user["spec"]["authorization"]["acls"]}
+        for kind, resource in has:
+            if resource not in data.values() and resource != READERS["name"]:
+                yield f"KafkaUser {name}: may touch the {kind} {resource}, which nobody knows"
+        told = world.variables(world.services[name]) if name in world.services else {}
+        for variable in ("TOPIC", "NAMES_TOPIC", "DEAD_LETTERS", "CHECKPOINTS"):
+            # DescribeConfigs: a start looks whether the topic takes its batches.
+            if variable in told and not {"Write", "Describe", "DescribeConfigs"} <= has.get(("topic", told[variable]), set()):
+                yield f"KafkaUser {name}: may not append to {told[variable]}"
+        reads = any("Read" in operations for (kind, _), operations in has.items() if kind == "topic")
+        if told and reads and "Describe" not in has.get(("group", READERS["name"]), set()):
+            yield f"KafkaUser {name}: may read a topic, but not under the name that it reads by"
+        for group in told.get("GROUPS", "").split(","):
+            if group and "Describe" not in has.get(("group", group), set()):
+                yield f"KafkaUser {name}: may not ask how far {group} is"
+        if name == "kafka-source":
+            for source in world.sources.values():
+                if not {"Read", "Describe", "Delete"} <= has.get(("group", source["spec"]["consumerGroup"]), set()) or not all(
+                        {"Read", "Describe"} <= has.get(("topic", read), set()) for read in source["spec"]["topics"]):
+                    yield f"KafkaUser {name}: may not read what {source['metadata']['name']} is to get"
+
+
+@check
 def names(world):
     """Two namespaces on one Kafka and one Aerospike do not meet."""
     data, space = world.addresses["data"], world.namespace
@@ -106,7 +136,7 @@ def names(world):
             yield f"KafkaTopic {topic['metadata']['name']}: {topic['spec']['topicName']} is without the namespace"
     for user in world.all("KafkaUser"):
         for rule in user["spec"]["authorization"]["acls"]:
-            if not rule["resource"]["name"].startswith(here):
+            if rule["resource"] != READERS and not rule["resource"]["name"].startswith(here):
                 yield f"KafkaUser {user['metadata']['name']}: may touch {rule['resource']['name']}"
 
 
@@ -200,8 +230,9 @@ def topics(world):
 
 @check
 def prune(world):
-    """Deleting a KafkaSource deletes offsets, deleting a KafkaTopic deletes data: Flux must do neither by itself."""
-    for o in world.all("KafkaSource") + world.all("KafkaTopic"):
+    """Deleting a KafkaSource deletes offsets, deleting a KafkaTopic deletes data, and without its addresses an older revision cannot start: Flux
+    must do none of it by itself."""
+    for o in world.all("KafkaSource") + world.all("KafkaTopic") + world.all("ConfigMap"):
         if o["metadata"].get("annotations", {}).get("kustomize.toolkit.fluxcd.io/prune") != "disabled":
             yield f"{o['kind']} {o['metadata']['name']}: may be pruned"
 

@@ -17,6 +17,10 @@ VOLUMES = {"configMap", "secret", "projected", "emptyDir"}
 # Variables that name something that others have too: a default would not carry the namespace, or lead to a developer's machine.
 SHARED = {"KAFKA_BROKERS", "TOPIC", "NAMES_TOPIC", "DEAD_LETTERS", "CHECKPOINTS", "GROUP", "GROUPS", "SINK", "AEROSPIKE_HOSTS",
           "AEROSPIKE_SETS", "AEROSPIKE_SERVERS", "ID_SERVICE_URL"}
+# Variables that are best left alone here.
+UNSAID = {"LISTEN": "probes come to the pod's address and queue-proxy to the loopback one: all of them, on PORT",
+          "IDLE_TIME_MS": "queue-proxy keeps idle connections for 90 s and must be the one that closes them",
+          "DRAIN_TIME_MS": "must end within timeoutSeconds, after 30 s of queue-proxy's drain"}
 # 30 s of queue-proxy's drain and 20 s of the function's; Knative's own limit.
 TIMEOUTS = range(60, 601)
 
@@ -42,6 +46,8 @@ def shape(world):
         for entry in own.get("env", []):
             if entry["name"] == "PORT" or entry["name"].startswith("K_"):
                 yield f"{name}: {entry['name']} is Knative's to set"
+            if entry["name"] in UNSAID:
+                yield f"{name}: {entry['name']}: {UNSAID[entry['name']]}"
             if "fieldRef" in entry.get("valueFrom", {}):
                 yield f"{name}: {entry['name']} comes from a fieldRef, which Knative refuses"
         ports = own.get("ports", [])

@@ -22,6 +22,10 @@ def topic(name, what):
     return lambda world: what(world.topics[name])
 
 
+def acl(user, what):
+    return lambda world: what(world.one("KafkaUser", user)["spec"]["authorization"]["acls"])
+
+
 def policy(name, what):
     return lambda world: what(world.one("NetworkPolicy", name)["spec"])
 
@@ -55,6 +59,8 @@ MUTATIONS = [
     ("shape", "production", mutate(service("user-tags"), lambda s: container(s).update(lifecycle={}))),
     ("shape", "production", mutate(service("user-tags"), lambda s: environment(s, "PORT", "1"))),
     ("shape", "production", mutate(service("user-tags"), lambda s: environment(s, "K_SERVICE", "1"))),
+    *(("shape", "production", mutate(service("user-tags"), lambda s, name=name: environment(s, name, "1")))
+      for name in ("LISTEN", "IDLE_TIME_MS", "DRAIN_TIME_MS")),
     ("shape", "production", mutate(service("user-tags"), lambda s: container(s).update(ports=[{"containerPort": 1}, {"containerPort": 2}]))),
     ("shape", "production", mutate(service("user-tags"), lambda s: container(s).update(ports=[{"name": "http"}]))),
     ("shape", "minimal", mutate(service("allezon"), lambda s: pod(s)["volumes"].append({"name": "x", "hostPath": {}}))),
@@ -138,6 +144,13 @@ MUTATIONS = [
     ("groups", "production", source(lambda s: drop(s, "consumerGroup"))),
     ("groups", "production", mutate(service("sealer"),
      lambda s: [e.update(value="profile-worker,aggregate-worker") for e in container(s)["env"] if e["name"] == "GROUPS"])),
+    ("rights", "production", acl("id-service", lambda rules: rules[0]["operations"].remove("DescribeConfigs"))),
+    ("rights", "production", acl("id-service", lambda rules: rules.pop())),
+    ("rights", "production", acl("sealer", lambda rules: rules[2]["resource"].update(name="allezon.sealer"))),
+    ("rights", "production", acl("sealer", lambda rules: rules.pop(2))),
+    ("rights", "production", acl("kafka-source", lambda rules: rules[1]["operations"].remove("Delete"))),
+    ("rights", "production", acl("kafka-source", lambda rules: rules.pop(0))),
+    ("rights", "minimal", acl("allezon", lambda rules: rules.pop(1))),
     ("names", "trial of production", lambda w: w.addresses["data"].update(USER_TAGS="allezon.user-tags")),
     ("names", "trial of production", lambda w: w.addresses["data"].update(ID_SERVICE_URL="http://id-service.allezon.svc")),
     ("names", "trial of production", source(lambda s: s.update(topics=["allezon.user-tags"]))),
@@ -165,6 +178,7 @@ MUTATIONS = [
     ("topics", "minimal", topic("user-tags", lambda t: t["spec"]["config"].update({"retention.ms": 172800000}))),
     ("prune", "production", lambda w: drop(w.sources["profile-worker"]["metadata"], "annotations")),
     ("prune", "minimal", topic("names", lambda t: drop(t["metadata"], "annotations"))),
+    ("prune", "testbed", lambda w: drop(w.addresses["metadata"], "annotations")),
     ("ticks", "testbed", lambda w: w.events.remove(w.one("PingSource", "sealer"))),
     ("ticks", "production", lambda w: w.one("PingSource", "sealer")["spec"].update(schedule="*/10 * * * * *")),
     ("ticks", "production", lambda w: drop(w.one("PingSource", "sealer")["spec"], "contentType")),
