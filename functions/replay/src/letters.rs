@@ -2,19 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cloudevents::{AttributesReader, Event};
+use cloudevents::AttributesReader;
+use dead_letters::letter::{refused_by, without_notes};
 use event_log::{Append, Error, EventLog, Position, Recorded, Span};
-
-/// What is noted on a letter about its failure, and what KafkaSource notes about where it stood.
-const NOTES: [&str; 5] = [
-    "knativeerrordest",
-    "knativeerrorcode",
-    "knativeerrordata",
-    "knativekafkapartition",
-    "knativekafkaoffset",
-];
-/// The worker that refused it.
-const DESTINATION: &str = "knativeerrordest";
 
 /// Which letters; all conditions must hold.
 #[derive(Debug, Clone, Default)]
@@ -100,21 +90,10 @@ impl Counts {
     }
 }
 
-fn refused_by(event: &Event) -> String {
-    event.extension(DESTINATION).map_or_else(|| "nobody knows whom".to_owned(), ToString::to_string)
-}
-
-fn without_notes(mut event: Event) -> Event {
-    for note in NOTES {
-        event.remove_extension(note);
-    }
-    event
-}
-
 #[cfg(test)]
 mod tests {
     use cloudevents::event::ExtensionValue;
-    use cloudevents::{EventBuilder, EventBuilderV10};
+    use cloudevents::{Event, EventBuilder, EventBuilderV10};
     use event_log_embedded::EmbeddedLog;
     use tempfile::TempDir;
 
@@ -135,7 +114,7 @@ mod tests {
         for (id, refused_by) in [("0", "profile-worker"), ("1", "profile-worker"), ("2", "aggregate-worker")]
         {
             let mut letter = event(id);
-            letter.set_extension(DESTINATION, ExtensionValue::String(refused_by.into()));
+            letter.set_extension("knativeerrordest", ExtensionValue::String(refused_by.into()));
             letter.set_extension("knativeerrordata", ExtensionValue::String("why".into()));
             letter.set_extension("knativekafkaoffset", ExtensionValue::Integer(7));
             letters.append(letter).await.unwrap();

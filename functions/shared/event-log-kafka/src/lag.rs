@@ -8,7 +8,7 @@ use event_log::delivery::Progress;
 use event_log::{Bounds, Position};
 use opentelemetry::{KeyValue, global};
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
@@ -68,6 +68,24 @@ impl Kafka {
                 .collect()
         });
         asked.await.unwrap_or_else(|ended| Err(OpenError::Config(ended.to_string())))
+    }
+
+    /// Commits on behalf of a group that has no members: everything in this partition before that position is done with.
+    pub async fn commit(&self, source: &Source, partition: usize, to: Position) -> Result<(), OpenError> {
+        let (shared, source) = (Arc::clone(&self.shared), source.clone());
+        let committing = spawn_blocking(move || {
+            let settings = &shared.settings;
+            let config = settings.group_inspector(&source.group);
+            let inspector = BaseConsumer::from_config_and_context(&config, Ear::default())
+                .map_err(|cause| OpenError::config(&cause))?;
+            let mut done = TopicPartitionList::new();
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            let offset = Offset::Offset(i64::try_from(to.0).unwrap_or(i64::MAX));
+            done.add_partition_offset(&source.topic, partition, offset)
+                .and_then(|()| inspector.commit(&done, CommitMode::Sync))
+                .map_err(|cause| lost(settings, &inspector, &cause))
+        });
+        committing.await.unwrap_or_else(|ended| Err(OpenError::Config(ended.to_string())))
     }
 }
 

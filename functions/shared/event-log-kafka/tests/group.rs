@@ -180,6 +180,18 @@ async fn only_what_was_taken_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_without_members_can_be_moved() {
+    let Some(broker) = support::shared("moving a group of Kafka") else { return };
+    let (kafka, topic) = (broker.kafka(), broker.topic(2, &[]).await);
+    let source = Source { group: support::unique("group"), topic };
+    kafka.commit(&source, 1, Position(3)).await.unwrap();
+    kafka.commit(&source, 1, Position(5)).await.unwrap();
+    let committed: Vec<_> =
+        kafka.progress(&source).await.unwrap().iter().map(|partition| partition.committed).collect();
+    assert_eq!(committed, [None, Some(Position(5))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_let_go_holds_nobody_up() {
     let Some(broker) = support::shared("a trimmed topic on Kafka") else { return };
     let source = source(&broker, 1).await;
