@@ -86,3 +86,7 @@ fuzz: ## fuzz the decoder of blocks and chunks for 60 s (wants cargo-fuzz and a 
 .PHONY: clean
 clean: ## delete what was built
 	$(CARGO) clean
+
+.PHONY: cluster-lint
+cluster-lint: ## check cluster/: manifests, the edge with a real Envoy, the scripts, that no secret is in git
+	./.ci/cluster
