@@ -66,9 +66,7 @@ fn at(upstream: &Upstream, path: Option<PathAndQuery>) -> Uri {
 }
 
 fn failed(upstream: &Upstream, error: &ClientError) -> Response<Body> {
-    match error.is_connect() {
-        true => problem(StatusCode::SERVICE_UNAVAILABLE, &format!("{} is away", upstream.name)),
-        // It may or may not have done what it was asked.
-        false => problem(StatusCode::BAD_GATEWAY, &format!("{} has broken off", upstream.name)),
-    }
+    // One that has broken off may or may not have done what it was asked; the contract's 503 says just that.
+    let what = if error.is_connect() { "is away" } else { "has broken off" };
+    problem(StatusCode::SERVICE_UNAVAILABLE, &format!("{} {what}", upstream.name))
 }
