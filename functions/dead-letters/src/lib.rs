@@ -116,7 +116,7 @@ impl<L: EventLog, A: Append, B: Bookmark> DeadLetters<L, A, B> {
             let from = bounds.oldest.max(Position(bounds.end.0.saturating_sub(LOOKED_AT)));
             older |= from > bounds.oldest;
             let sent = bookmark(&bookmarks, partition);
-            let mut span = Span::to_now(log, from).await?;
+            let mut span = Span::within(log, from, bounds);
             while let Some(letters) = span.next().await? {
                 for letter in letters {
                     *counts.entry(refused_by(&letter.event)).or_default() += 1;

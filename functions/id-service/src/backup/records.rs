@@ -21,8 +21,7 @@ impl<'a, L: EventLog> Records<'a, L> {
             let reason = "nothing is left of what stood before it".to_owned();
             return Err(Error::Unreadable { position: bounds.oldest.0, reason });
         }
-        let span = Span::to_now(log, bounds.oldest).await.map_err(Error::Log)?;
-        Ok(Self { span, read: VecDeque::new() })
+        Ok(Self { span: Span::within(log, bounds.oldest, bounds), read: VecDeque::new() })
     }
 
     /// The next record, and where it stands.
@@ -31,6 +30,11 @@ impl<'a, L: EventLog> Records<'a, L> {
             match self.read.pop_front() {
                 Some(recorded) => break recorded,
                 None => match self.span.next().await.map_err(Error::Log)? {
+                    // A backup that ends early must not look whole.
+                    Some(read) if read.is_empty() => {
+                        let reason = "it gave nothing before its end".to_owned();
+                        return Err(Error::Log(event_log::Error::Unavailable { reason, cause: None }));
+                    }
                     Some(read) => self.read = read.into(),
                     None => return Ok(None),
                 },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudevents::{EventBuilder, EventBuilderV10};
-use event_log::{Append, EventLog, Position};
+use event_log::{Append, Bounds, EventLog, Position, Recorded};
 use model::{Collection, NameNumber};
 use proptest::prelude::*;
 use store::Names;
@@ -50,6 +50,31 @@ async fn records(log: &impl EventLog) -> Vec<cloudevents::Event> {
         }
     }
     records
+}
+
+/// A log that says it holds events, and gives none.
+struct Silent(Arc<Plain>);
+
+impl Append for Silent {
+    async fn append(&self, event: cloudevents::Event) -> Result<Position, event_log::Error> {
+        self.0.append(event).await
+    }
+}
+
+impl EventLog for Silent {
+    async fn read(&self, _: Position, _: usize, _: Duration) -> Result<Vec<Recorded>, event_log::Error> {
+        Ok(Vec::new())
+    }
+
+    async fn bounds(&self) -> Result<Bounds, event_log::Error> {
+        self.0.bounds().await
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_gives_nothing_before_its_end_has_no_backup() {
+    let refused = backup(&Silent(some_names().await), &mut Vec::new(), |_| {}).await;
+    assert!(matches!(refused, Err(Error::Log(event_log::Error::Unavailable { .. }))), "{refused:?}");
 }
 
 async fn written(log: &impl EventLog) -> Vec<u8> {

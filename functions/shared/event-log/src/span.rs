@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, EventLog, Position, Recorded};
+use crate::{Bounds, Error, EventLog, Position, Recorded};
 
 /// As much is read at once: enough that a round trip to a broker does not count.
 const READ_BYTES: usize = 4 << 20;
@@ -20,10 +20,17 @@ pub struct Span<'a, L> {
 impl<'a, L: EventLog> Span<'a, L> {
     /// From there to what the log holds at this call; what is appended later does not count.
     pub async fn to_now(log: &'a L, from: Position) -> Result<Self, Error> {
-        Ok(Self { log, next: from, end: log.bounds().await?.end })
+        Ok(Self::within(log, from, log.bounds().await?))
     }
 
-    /// The next events, in order; `None` at the end. After an error the same may be asked for again.
+    /// From there to what the log held when it told its bounds.
+    pub fn within(log: &'a L, from: Position, bounds: Bounds) -> Self {
+        // Nothing is to be waited for where all was let go.
+        Self { log, next: from.max(bounds.oldest), end: bounds.end }
+    }
+
+    /// The next events, in order; `None` at the end. No event where the log gives none before its end. After an error the
+    /// same may be asked for again.
     pub async fn next(&mut self) -> Result<Option<Vec<Recorded>>, Error> {
         if self.next >= self.end {
             return Ok(None);
