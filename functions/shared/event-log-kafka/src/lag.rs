@@ -9,6 +9,7 @@ use event_log::{Bounds, Position};
 use opentelemetry::{KeyValue, global};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
@@ -41,51 +42,52 @@ impl Kafka {
     /// How far a group is in each partition of its topic, as its members have committed it. Joins nothing.
     pub async fn progress(&self, source: &Source) -> Result<Vec<PartitionProgress>, OpenError> {
         let topic = self.shared.find(&source.topic).await?;
+        let asked = self.on_behalf_of(source, move |inspector| {
+            let all =
+                topic.partitions.iter().map(|partition| ((topic.name.clone(), *partition), Offset::Invalid));
+            let all = TopicPartitionList::from_topic_map(&all.collect())?;
+            let committed = inspector.committed_offsets(all, PATIENCE)?;
+            let progress = |partition: &i32| {
+                let (low, high) = inspector.fetch_watermarks(&topic.name, *partition, PATIENCE)?;
+                Ok(PartitionProgress {
+                    partition: *partition,
+                    committed: committed_in(&committed, &topic.name, *partition),
+                    bounds: Bounds { oldest: position(low), end: position(high) },
+                })
+            };
+            topic.partitions.iter().map(progress).collect()
+        });
+        asked.await
+    }
+
+    /// Commits on behalf of a group that has no members: everything in this partition before that position is done with.
+    pub async fn commit(&self, source: &Source, partition: usize, to: Position) -> Result<(), OpenError> {
+        let topic = source.topic.clone();
+        let committing = self.on_behalf_of(source, move |inspector| {
+            let mut done = TopicPartitionList::new();
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            let offset = Offset::Offset(i64::try_from(to.0).unwrap_or(i64::MAX));
+            done.add_partition_offset(&topic, partition, offset)?;
+            inspector.commit(&done, CommitMode::Sync)
+        });
+        committing.await
+    }
+
+    /// Asks as one of a group, without joining it. On a thread that may wait.
+    async fn on_behalf_of<T: Send + 'static>(
+        &self,
+        source: &Source,
+        question: impl FnOnce(&BaseConsumer<Ear>) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, OpenError> {
         let (shared, group) = (Arc::clone(&self.shared), source.group.clone());
         let asked = spawn_blocking(move || {
             let settings = &shared.settings;
             let config = settings.group_inspector(&group);
             let inspector = BaseConsumer::from_config_and_context(&config, Ear::default())
                 .map_err(|cause| OpenError::config(&cause))?;
-            let all =
-                topic.partitions.iter().map(|partition| ((topic.name.clone(), *partition), Offset::Invalid));
-            let all = TopicPartitionList::from_topic_map(&all.collect());
-            let committed = all.and_then(|all| inspector.committed_offsets(all, PATIENCE));
-            let committed = committed.map_err(|cause| lost(settings, &inspector, &cause))?;
-            topic
-                .partitions
-                .iter()
-                .map(|partition| {
-                    let (low, high) = inspector
-                        .fetch_watermarks(&topic.name, *partition, PATIENCE)
-                        .map_err(|cause| lost(settings, &inspector, &cause))?;
-                    Ok(PartitionProgress {
-                        partition: *partition,
-                        committed: committed_in(&committed, &topic.name, *partition),
-                        bounds: Bounds { oldest: position(low), end: position(high) },
-                    })
-                })
-                .collect()
+            question(&inspector).map_err(|cause| lost(settings, &inspector, &cause))
         });
         asked.await.unwrap_or_else(|ended| Err(OpenError::Config(ended.to_string())))
-    }
-
-    /// Commits on behalf of a group that has no members: everything in this partition before that position is done with.
-    pub async fn commit(&self, source: &Source, partition: usize, to: Position) -> Result<(), OpenError> {
-        let (shared, source) = (Arc::clone(&self.shared), source.clone());
-        let committing = spawn_blocking(move || {
-            let settings = &shared.settings;
-            let config = settings.group_inspector(&source.group);
-            let inspector = BaseConsumer::from_config_and_context(&config, Ear::default())
-                .map_err(|cause| OpenError::config(&cause))?;
-            let mut done = TopicPartitionList::new();
-            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-            let offset = Offset::Offset(i64::try_from(to.0).unwrap_or(i64::MAX));
-            done.add_partition_offset(&source.topic, partition, offset)
-                .and_then(|()| inspector.commit(&done, CommitMode::Sync))
-                .map_err(|cause| lost(settings, &inspector, &cause))
-        });
-        committing.await.unwrap_or_else(|ended| Err(OpenError::Config(ended.to_string())))
     }
 }
 
