@@ -9,10 +9,12 @@ use http::uri::Scheme;
 
 /// Where what no function can take is kept.
 const DEAD_LETTERS: &str = "dead-letters";
-/// With the pauses between, some 20 minutes: longer than any repair that nobody has to think about.
+/// With the pauses between, 75 minutes, as KafkaSource with these numbers: longer than any repair that nobody has to think about.
 const RETRIES: u32 = 300;
 /// Before the second attempt. It grows by as much with each attempt.
 const PAUSE_MS: u64 = 100;
+/// The last of `RETRIES` pauses. One that never gives up looks as often.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A function answers within a second; a stopped one must not hold its events for the 10 minutes of KafkaSource's default.
 const TIMEOUT_MS: u64 = 30_000;
 /// KafkaSource was seen to have so many under way.
@@ -31,7 +33,7 @@ pub struct SinkOptions {
     /// Attempts after the first one, before an event goes to the dead letters; 0, it is never given up
     #[arg(long, env = "RETRIES", default_value_t = RETRIES)]
     pub retries: u32,
-    /// Pause before the second attempt, in ms; before the third it is twice as long, and so on, up to 5 s
+    /// Pause before the second attempt, in ms; before the third it is twice as long, and so on, up to 30 s
     #[arg(long, env = "PAUSE_MS", value_name = "MS", default_value_t = PAUSE_MS)]
     pub pause_ms: u64,
     /// Time that an attempt may take, in ms
@@ -71,7 +73,12 @@ impl SinkOptions {
     /// What the delivery loop is held to.
     pub fn limits(&self) -> Limits {
         let pause = Duration::from_millis(self.pause_ms);
-        Limits { in_flight: self.in_flight.max(1), pause, ..Limits::default() }
+        Limits {
+            in_flight: self.in_flight.max(1),
+            pause,
+            pause_max: PAUSE_MAX.max(pause),
+            ..Limits::default()
+        }
     }
 
     pub(crate) fn address(&self) -> Result<Uri, ConfigError> {

@@ -80,6 +80,8 @@ impl Default for Limits {
 const READS_PER_WINDOW: usize = 4;
 /// How long one read of the log waits for something new. Only bounds the life of a read, nothing is late by it.
 const READ_WAIT: Duration = Duration::from_secs(10);
+/// The longest pause before a log that could not be read is read again, however patient the limits are with an event.
+const READ_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Delivers from `progress.acknowledged()` on, until `shutdown` resolves. Then what is under way may end for
 /// [`Limits::drain`], and `progress` tells the last acknowledged position.
@@ -146,7 +148,7 @@ impl<L: EventLog, S: Sink> Delivery<L, S> {
     fn read(&self) -> Reading {
         let (log, from) = (self.attempts.log(), self.window.read_to());
         let bytes = self.limits.in_flight_bytes / READS_PER_WINDOW;
-        let pause = (self.limits.pause * self.failed_reads).min(self.limits.pause_max);
+        let pause = (self.limits.pause * self.failed_reads).min(self.limits.pause_max).min(READ_PAUSE_MAX);
         Box::pin(async move {
             sleep(pause).await;
             log.read(from, bytes, READ_WAIT).await
