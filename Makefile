@@ -55,6 +55,10 @@ lint: ## check formatting, lints, docs, arrows and licences
 	@if command -v cargo-deny >/dev/null || [ -n "$$CI" ]; then $(CARGO) deny --all-features --log-level error check bans licenses sources; \
 	else echo "lint: skipped deny.toml: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
 
+.PHONY: images
+images: ## build an image of each program with docker, podman or buildah; REGISTRY= pushes them and pins them in OVERLAY (IMAGES= for some)
+	./functions/images $(if $(REGISTRY),--registry $(REGISTRY) --overlay $(OVERLAY)) $(IMAGES)
+
 .PHONY: manifests
 manifests: ## render all overlays of knative/ and eventing/, check them, and check the checks (wants Go or kubectl)
 	./.ci/manifests
