@@ -9,7 +9,7 @@ READERS = {"type": "group", "name": "allezon-readers"}
 APIS = {
     "KafkaSource": f"{SOURCES}/v1", "PingSource": f"{SOURCES}/v1", "KafkaTopic": f"{STRIMZI}/v1", "KafkaUser": f"{STRIMZI}/v1",
     "ConfigMap": "v1", "Namespace": "v1", "ServiceAccount": "v1", "Service": f"{SERVING}/v1", "Deployment": "apps/v1",
-    "NetworkPolicy": "networking.k8s.io/v1", "Role": "rbac.authorization.k8s.io/v1",
+    "NetworkPolicy": "networking.k8s.io/v1", "Role": "rbac.authorization.k8s.io/v1", "CronJob": "batch/v1",
 }
 
 

@@ -92,7 +92,9 @@ def visibility(world):
 def images(world):
     """One version, the workspace's, unless a digest is pinned. Knative looks up the digest of all but dev.local/."""
     for name, workload in world.workloads.items():
-        image, function = container(workload)["image"], "deliverer" if name in world.deliverers else name
+        image, function = container(workload)["image"], world.program(name)
+        if name in world.jobs and not world.jobs[name]["spec"].get("suspend"):
+            yield f"{name}: a clock would start it"
         if "@sha256:" not in image and image != f"dev.local/allezon/{function}:{world.facts.version}":
             yield f"{name}: image is {image}, the workspace is {world.facts.version}"
 
@@ -189,7 +191,7 @@ def variables(world):
         if len(said) != len(entries):
             yield f"{name}: a variable is said twice"
         used = set(re.findall(r"\$\((\w+)\)", " ".join(entry.get("value", "") for entry in entries)))
-        read = world.facts.read_by("deliverer" if name in world.deliverers else name)
+        read = world.facts.read_by(world.program(name))
         if read is None:
             continue
         for variable in sorted(said - read - used):
@@ -205,7 +207,7 @@ def tls(world):
     """Whoever talks to Kafka in a cluster does it by mTLS, as a user of its own."""
     if "testbed" in world.name:
         return
-    for name, service in world.services.items():
+    for name, service in {**world.services, **world.jobs}.items():
         said = world.variables(service)
         if "KAFKA_BROKERS" not in said:
             continue
@@ -216,12 +218,14 @@ def tls(world):
             for source in volumes.get(volume, {}).get("projected", {}).get("sources", []):
                 for item in source["secret"].get("items", []):
                     found[f"{path}/{item['path']}"] = (source["secret"]["name"], item["key"])
-        wanted = {"KAFKA_TLS_CA": ("allezon-cluster-ca-cert", "ca.crt"), "KAFKA_TLS_CERT": (name, "user.crt"),
-                  "KAFKA_TLS_KEY": (name, "user.key")}
+        # A job does the work of a function, and has its account.
+        user = pod(service)["serviceAccountName"] if name in world.jobs else name
+        wanted = {"KAFKA_TLS_CA": ("allezon-cluster-ca-cert", "ca.crt"), "KAFKA_TLS_CERT": (user, "user.crt"),
+                  "KAFKA_TLS_KEY": (user, "user.key")}
         for variable, secret in wanted.items():
             if found.get(said.get(variable)) != secret:
                 yield f"{name}: {variable} is not {secret[1]} of the Secret {secret[0]}"
-        if not world.one("KafkaUser", name, STRIMZI):
+        if not world.one("KafkaUser", user, STRIMZI):
             yield f"{name}: Kafka has no such user"
     for name, source in world.sources.items():
         given = source["spec"].get("net", {}).get("tls", {})

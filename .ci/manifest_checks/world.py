@@ -68,6 +68,14 @@ class World:
         return {o["metadata"]["name"]: o for o in self.all("Deployment", "apps/")}
 
     @property
+    def jobs(self):
+        return {o["metadata"]["name"]: o for o in self.all("CronJob", "batch/")}
+
+    def program(self, name):
+        """Which program a workload is, where it is called otherwise."""
+        return "deliverer" if name in self.deliverers else {"rebuild": "replay", "replay-dead-letters": "dead-letters"}.get(name, name)
+
+    @property
     def topics(self):
         return {o["spec"]["topicName"].split(".", 1)[-1]: o for o in self.all("KafkaTopic", STRIMZI)}
 
@@ -79,7 +87,7 @@ class World:
     @property
     def workloads(self):
         """Whatever makes pods."""
-        return {**self.services, **self.deliverers}
+        return {**self.services, **self.deliverers, **self.jobs}
 
     def variables(self, workload):
         """Names to values, as the program will see them; None where a key is missing and may be."""
@@ -95,7 +103,7 @@ class World:
 
 
 def template(workload):
-    return workload["spec"]["template"]
+    return workload["spec"].get("jobTemplate", workload)["spec"]["template"]
 
 
 def pod(workload):
