@@ -9,6 +9,8 @@ DEMO_WARP ?= 5
 # Which overlay of knative/ and eventing/ is rendered, and by what.
 OVERLAY ?= production
 KUSTOMIZE ?= kubectl kustomize
+# Where the trees knative/ and eventing/ are.
+FROM ?= .
 
 # librdkafka is built with CMake; where there is none, one is put beside what is built.
 WITH_CMAKE = $(shell ./.ci/tools cmake=cmake)
@@ -46,6 +48,10 @@ demo: ## start Allezon on a fresh directory, score it over some minutes of logic
 test: ## run all tests, with a real Kafka (Java 17 and Maven; without them those suites are skipped by name)
 	PATH="$(WITH_CMAKE):$$PATH" $(CARGO) test --workspace --locked --features embedded/kafka
 
+.PHONY: test-cluster
+test-cluster: ## try the functions on the cluster that KUBECONFIG names, in a namespace of its own (cluster/suite/run --help; SUITE= its options)
+	./cluster/suite/run $(SUITE)
+
 .PHONY: lint
 lint: ## check formatting, lints, docs, arrows and licences
 	$(CARGO) fmt --all --check
@@ -68,8 +74,8 @@ manifests: ## render all overlays of knative/ and eventing/, check them, and che
 render: ## write the manifests of OVERLAY (production), one object a file, to target/render
 	rm -rf target/render/$(OVERLAY)
 	mkdir -p target/render/$(OVERLAY)/knative target/render/$(OVERLAY)/eventing
-	$(KUSTOMIZE) knative/overlays/$(OVERLAY) -o target/render/$(OVERLAY)/knative
-	$(KUSTOMIZE) eventing/overlays/$(OVERLAY) -o target/render/$(OVERLAY)/eventing
+	$(KUSTOMIZE) $(FROM)/knative/overlays/$(OVERLAY) -o target/render/$(OVERLAY)/knative
+	test ! -d $(FROM)/eventing/overlays/$(OVERLAY) || $(KUSTOMIZE) $(FROM)/eventing/overlays/$(OVERLAY) -o target/render/$(OVERLAY)/eventing
 
 .PHONY: advisories
 advisories: ## check dependencies against the RustSec database (wants cargo-deny and the internet)
