@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from world import AEROSPIKE_PORT, KAFKA_PORT, MACHINE, ROOT, Load, eventually, expect, run, second, stamp
+from world import ROOT, Load, eventually, expect, run, second, stamp
 
 CASES = []
 
@@ -172,7 +172,11 @@ def scale(space):
 
 
 def gone(space, function):
-    eventually(f"{function} goes away", lambda: not space.get("pods", "--selector", f"serving.knative.dev/service={function}")["items"], 180)
+    def none_runs():
+        pods = space.get("pods", "--selector", f"serving.knative.dev/service={function}")["items"]
+        # One that waits for an image which is nowhere waits for ten minutes, and answers nobody.
+        return not [pod for pod in pods if pod["status"]["phase"] == "Running"]
+    eventually(f"{function} goes away", none_runs, 180)
 
 
 def restore(space):
@@ -184,8 +188,7 @@ def restore(space):
         words += ["--traffic", "@latest=100"] if any(not each.get("latestRevision") for each in spec.get("traffic", [])) else []
         if words:
             space.kn("service", "update", name, *words, "--no-wait")
-    space.kubectl("apply", "--kustomize", space.functions)
-    space.ready()
+    space.deploy()
 
 
 # ---- new revisions
@@ -383,8 +386,7 @@ def delivered_twice(space):
     space.kubectl("scale", "deployment", "profile-deliverer", "aggregate-deliverer", "--replicas=0")
     eventually("the deliverers are gone", lambda: not space.get("pods", "--selector", "app.kubernetes.io/name in (profile-deliverer,aggregate-deliverer)")["items"], 90)
     for group in (names["PROFILE_WORKER"], names["AGGREGATE_WORKER"]):
-        space.world.kafka("tool", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", f"{MACHINE}:{KAFKA_PORT}",
-                          "--group", group, "--topic", names["USER_TAGS"], "--reset-offsets", "--to-earliest", "--execute")
+        space.world.kafka_groups("--group", group, "--topic", names["USER_TAGS"], "--reset-offsets", "--to-earliest", "--execute")
     left = space.world.lag(names["PROFILE_WORKER"])
     expect(left > 0, "nothing is delivered again")
     space.kubectl("scale", "deployment", "profile-deliverer", "aggregate-deliverer", "--replicas=1")

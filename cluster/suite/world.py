@@ -233,10 +233,14 @@ class World:
         file.write_text("\n".join(lines) + "\n")
         self.kafka("topics", file)
 
+    @staticmethod
+    def kafka_groups(*words):
+        return run(ROOT / "cluster/local/kafka/kafka", "tool", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+                   "--bootstrap-server", f"{MACHINE}:{KAFKA_PORT}", *words)
+
     def lag(self, group):
         """How many records a group has not committed, in all partitions."""
-        text = run(ROOT / "cluster/local/kafka/kafka", "tool", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-                   "--bootstrap-server", f"{MACHINE}:{KAFKA_PORT}", "--describe", "--group", group)
+        text = self.kafka_groups("--describe", "--group", group)
         fields = [line.split() for line in text.splitlines()]
         lags = [words[5] for words in fields if len(words) > 5 and words[0] == group]
         expect(lags, f"there is no group {group}")
