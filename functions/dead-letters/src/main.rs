@@ -62,7 +62,10 @@ async fn replay(options: &Options) -> anyhow::Result<()> {
     let function = open(options).await?;
     let mut all = Returned::default();
     loop {
-        let returned = function.send_back(TOLD_EACH, false).await?;
+        // What went back is noted, so another try goes on behind it.
+        let back = async || function.send_back(TOLD_EACH, false).await;
+        let is_temporary = |error: &Error| matches!(error, Error::Unavailable { .. });
+        let returned = runtime::patiently(back, is_temporary).await?;
         all.sent += returned.sent;
         all.passed_over += returned.passed_over;
         println!(
