@@ -3,11 +3,12 @@
 import json
 import os
 import re
+import secrets
 import subprocess
 import threading
 import time
 
-from world import ROOT, Load, eventually, expect, run, second, stamp
+from world import ROOT, Load, eventually, expect, run, second, stamp, unique
 
 CASES = []
 
@@ -43,7 +44,8 @@ def deploy(space):
 
 
 def buys_and_is_seen(space, name):
-    """One tag in, and out of both answers."""
+    """One tag in, and out of both answers; says whose."""
+    name = unique(name)
     now = time.time_ns() // 1_000_000
     body = tag(name, now)
     eventually(f"{name}'s tag is taken", lambda: status_of(space, "POST", "/user_tags", body) == 204, 60)
@@ -52,6 +54,7 @@ def buys_and_is_seen(space, name):
     eventually(f"{name}'s tag is in the profile", lambda: json.loads(space.ask("POST", profile)[2])["views"], 60)
     rows = f"/aggregates?time_range={second(minute)}_{second(minute + 60)}&action=VIEW&origin={name}&aggregates=COUNT"
     eventually(f"{name}'s tag is counted", lambda: json.loads(space.ask("POST", rows)[2])["rows"][0][-1] == "1", 90)
+    return name
 
 
 def tag(cookie, now, **more):
@@ -72,7 +75,7 @@ def no_difference(space):
 @case()
 def deploy_with_kn(space):
     """Deployed by `kn service apply`, one file each, it is the same; two namespaces on one Kafka do not meet."""
-    other = space.world.space(f"{space.name}-kn")
+    other = space.world.space(unique(space.name))
     other.make_topics()
     files = other.folder / "rendered"
     files.mkdir()
@@ -91,9 +94,9 @@ def deploy_with_kn(space):
     other.ready()
     no_difference(other)
     # The same shopper in both, at another time of the same minute.
-    buys_and_is_seen(other, "neighbour")
+    neighbour = buys_and_is_seen(other, "neighbour")
     now = time.time()
-    question = f"/user_profiles/neighbour?time_range={second(now - 300)}_{second(now + 300)}"
+    question = f"/user_profiles/{neighbour}?time_range={second(now - 300)}_{second(now + 300)}"
     expect(json.loads(space.ask("POST", question)[2])["views"] == [], "a tag of one namespace is seen in another")
     theirs = other.addresses()
     ours = space.addresses()
@@ -132,9 +135,10 @@ def documented(space):
 def contract(space):
     """The contract over the ingress: exact answers, refusals, and a score of 100 %."""
     now = time.time_ns() // 1_000_000
-    sent = tag("exact", now)
+    exact = unique("exact")
+    sent = tag(exact, now)
     for path, body, wanted in [("/user_tags", sent, 204), ("/user_tags", "{", 400), ("/user_tags", tag("bad", now, device="FRIDGE"), 400),
-                               ("/user_profiles/exact?time_range=x", None, 400), ("/aggregates?time_range=x", None, 400)]:
+                               (f"/user_profiles/{exact}?time_range=x", None, 400), ("/aggregates?time_range=x", None, 400)]:
         status, headers, answer = space.ask("POST", path, body)
         expect(status == wanted, f"{path} {body}: {status} {answer[:200]}")
         if wanted == 400:
@@ -142,13 +146,19 @@ def contract(space):
     expect(status_of(space, "GET", "/user_tags") == 405, "GET /user_tags is not refused")
     expect(status_of(space, "POST", "/user_tags", "x" * (2 << 20)) == 413, "2 MiB are not refused")
     minute = now // 60_000 * 60
-    question = f"/user_profiles/exact?time_range={second(minute)}_{second(minute + 60)}&limit=1"
-    wanted = {"cookie": "exact", "views": [json.loads(sent)], "buys": []}
+    question = f"/user_profiles/{exact}?time_range={second(minute)}_{second(minute + 60)}&limit=1"
+    wanted = {"cookie": exact, "views": [json.loads(sent)], "buys": []}
     eventually("the profile holds the tag as it was sent", lambda: json.loads(space.ask("POST", question)[2]) == wanted, 60)
     text = space.world.simulator(space, "score", "--duration", "2m", "--rate", "1200", "--cookies", "500", "--connections", "32",
+                                 "--start", some_day(),
                                  "--profile-visibility", "15s", "--aggregates-visibility", "30s", "--retry-doubtful", "5", "--json", seconds=420)
     result = json.loads(text)
     return f"score {result['score_pct']:.4f} %, {result['failed_requests_pct']:.4f} % of requests failed"
+
+
+def some_day():
+    """Where nothing of another stream is."""
+    return second(1_000_000_000 + secrets.randbelow(3000) * 172_800)
 
 
 # ---- scaling
@@ -202,7 +212,7 @@ def roll_out(space):
     def ask():
         now = int(time.time())
         while not stop.is_set():
-            for path in (f"/user_profiles/rolling-0?time_range={second(now - 600)}_{second(now + 600)}",
+            for path in (f"/user_profiles/{next(iter(load.sent))}?time_range={second(now - 600)}_{second(now + 600)}",
                          f"/aggregates?time_range={second(now // 60 * 60 - 60)}_{second(now // 60 * 60)}&action=VIEW&aggregates=COUNT"):
                 try:
                     status, _, body = space.ask("POST", path)
@@ -328,13 +338,13 @@ def drained(space):
 @case("production")
 def burst(space):
     """From nothing to 80 % of what was sustained just before: every tag is taken, and nothing is lost."""
-    hot = space.world.simulator(space, "load", "--closed-loop", "tags", "--duration", "20s", "--connections", "64", "--start", "2023-01-01T00:00:00",
+    hot = space.world.simulator(space, "load", "--closed-loop", "tags", "--duration", "20s", "--connections", "64", "--start", some_day(),
                                 "--json", seconds=120)
     lane = json.loads(hot)["requests"]["user_tags"]
     rate = int(0.8 * lane["per_second"])
     idle(space)
     gone(space, "user-tags")
-    text = space.world.simulator(space, "score", "--duration", f"{max(60, rate * 40 // 1000)}s", "--rate", str(rate), "--start", "2023-06-01T00:00:00", "--cookies", "2000",
+    text = space.world.simulator(space, "score", "--duration", f"{max(60, rate * 40 // 1000)}s", "--rate", str(rate), "--start", some_day(), "--cookies", "2000",
                                  "--connections", "64", "--profile-visibility", "60s", "--aggregates-visibility", "90s", "--retry-doubtful", "50",
                                  "--max-failed", "100", "--json", seconds=600)
     result = json.loads(text)

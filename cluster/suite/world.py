@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -63,7 +64,7 @@ class Space:
     """A namespace with an overlay's functions in it."""
 
     def __init__(self, world, name):
-        self.world, self.name = world, name
+        self.world, self.name, self.loads = world, name, []
         self.folder = SUITE / name
         up = "../../../../../.."
         overlay = world.overlay
@@ -298,10 +299,12 @@ class Load:
     IN_ORDER = ("the log is slow", "the log is busy", "the log is unavailable")
 
     def __init__(self, space, name, shoppers=8, pause=0.02):
-        self.space, self.name = space, name
+        # Nobody else's, also when a case is tried again.
+        self.space, self.name = space, unique(name)
+        space.loads.append(self)
         self.stop, self.begin = threading.Event(), time.time()
         # Of each shopper: (time in milliseconds, product). What else was answered, by status or error.
-        self.sent = {f"{name}-{number}": [] for number in range(shoppers)}
+        self.sent = {f"{self.name}-{number}": [] for number in range(shoppers)}
         self.failures, self.refusals, self.slowest, self.pause = {}, 0, 0.0, pause
         self.threads = [threading.Thread(target=self.shop, args=(cookie,), daemon=True) for cookie in self.sent]
         for thread in self.threads:
@@ -394,6 +397,10 @@ class Load:
         expect(status == 200, f"a profile: {status} {body[:200]}")
         products = [tag["product_info"] for tag in json.loads(body)["views"]]
         return [(int(product["product_id"]), product["brand_id"]) for product in products]
+
+
+def unique(name):
+    return f"{name}-{secrets.token_hex(3)}"
 
 
 def brand(product):
