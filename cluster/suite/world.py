@@ -159,13 +159,13 @@ transformers: [{up}/knative/names, {up}/eventing/names, {up}/eventing/deliverer/
     def host(self, function):
         return f"{function}.{self.name}.{self.world.domain}"
 
-    def ask(self, method, path, body=None, headers=None, function=None, seconds=ANSWER_SECONDS, tag=None):
+    def ask(self, method, path, body=None, seconds=ANSWER_SECONDS, tag=None):
         """Status, headers and body of a request to a function through the ingress; the path says which."""
-        function = function or self.world.function_of(path)
+        function = self.world.function_of(path)
         host = self.host(f"{tag}-{function}" if tag else function)
         connection = http.client.HTTPConnection(self.world.gateway, timeout=seconds)
         with contextlib.closing(connection):
-            connection.request(method, path, body, {"Host": host, **(headers or {})})
+            connection.request(method, path, body, {"Host": host})
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
 
@@ -261,8 +261,8 @@ class World:
 
         eventually("Aerospike listens", listens, 60)
 
-    def kill_aerospike(self, how=signal.SIGKILL):
-        os.killpg(self.aerospike.pid, how)
+    def kill_aerospike(self):
+        os.killpg(self.aerospike.pid, signal.SIGKILL)
         self.aerospike.wait(60)
 
     # The simulator is a static program: the image's own runs here too.
