@@ -116,6 +116,8 @@ def documented(space):
     config.chmod(0o600)
     environment = {**os.environ, "KUBECONFIG": str(config), "OVERLAY": "suite", "FROM": str(space.folder.relative_to(ROOT)), "MAKEFLAGS": "--no-print-directory"}
     run("kubectl", "config", "set-context", "--current", "--namespace", space.name, env=environment)
+    here = run("kubectl", "config", "view", "--minify", "--output=jsonpath={..namespace}", env=environment)
+    expect(here == space.name, f"kubectl goes by another configuration than KUBECONFIG: its namespace is {here or 'default'}")
     script = "set -euo pipefail\nkn() { command " + " ".join(space.world.kn) + ' "$@"; }\n'
     done = 0
     for only, block in blocks:
