@@ -79,7 +79,7 @@ async fn replay(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn open(options: &Options) -> anyhow::Result<Letters> {
-    let kafka = Kafka::new(&options.kafka)?;
+    let kafka = Kafka::patient(&options.kafka)?;
     let open = || async {
         tokio::try_join!(
             kafka.partitions(&options.dead_letters),

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 async fn set_up(options: &Options) -> anyhow::Result<(Mounts, impl Future<Output = anyhow::Result<()>>)> {
-    let kafka = Kafka::new(&options.kafka)?;
+    let kafka = Kafka::patient(&options.kafka)?;
     let open = || kafka.topic(&options.sink.dead_letters);
     let dead_letters = runtime::patiently(open, OpenError::is_temporary).await?;
     kafka.topic(&options.topic).await?;

@@ -28,7 +28,7 @@ async fn names_survive_the_loss_of_their_topic() {
     broker.run("topics");
     let options = KafkaOptions {
         kafka_brokers: broker.address.clone(),
-        kafka_append_timeout_ms: 10_000,
+        kafka_append_timeout_ms: Some(10_000),
         ..KafkaOptions::default()
     };
     let kafka = Kafka::new(&options).unwrap();

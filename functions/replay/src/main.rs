@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     let _telemetry = runtime::Telemetry::start(&options.telemetry, "replay")?;
-    let kafka = Kafka::new(&options.kafka)?;
+    let kafka = Kafka::patient(&options.kafka)?;
     match options.command {
         Command::Letters(letters) => send_back(&kafka, &options.topic, &letters).await,
         Command::Rebuild(rebuild) => fill(&kafka, &options.topic, &rebuild).await,

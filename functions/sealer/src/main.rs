@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 async fn set_up(options: &Options) -> anyhow::Result<(Mounts, impl Future<Output = anyhow::Result<()>>)> {
-    let kafka = Kafka::new(&options.kafka)?;
+    let kafka = Kafka::patient(&options.kafka)?;
     let connect = || AerospikeStore::connect(&options.aerospike);
     let (store, logs) = tokio::join!(
         runtime::patiently(connect, ConnectError::is_temporary),

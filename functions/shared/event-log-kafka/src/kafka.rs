@@ -13,6 +13,7 @@ use crate::certificates::{Certificates, LOOK_EACH};
 use crate::check::{self, Inspector, Topic};
 use crate::error::{no_client, unavailable};
 use crate::producer::{Place, Producer};
+use crate::options::{APPEND_TIMEOUT_MS, PATIENT_APPEND_TIMEOUT_MS};
 use crate::renewed::Renewed;
 use crate::settings::{PATIENCE, Settings};
 use crate::{KafkaLog, KafkaOptions, KafkaTopic, OpenError};
@@ -32,9 +33,17 @@ pub(crate) struct Shared {
 }
 
 impl Kafka {
-    /// Takes note of where the cluster is. Connects to nothing yet.
+    /// Takes note of where the cluster is. Connects to nothing yet. Appends fail soon, as somebody waits for them.
     pub fn new(options: &KafkaOptions) -> Result<Self, OpenError> {
-        let settings = Settings::new(options);
+        Self::with(Settings::new(options, APPEND_TIMEOUT_MS))
+    }
+
+    /// The same for programs whose appends nobody waits for: what would fail after a moment's wait would begin anew.
+    pub fn patient(options: &KafkaOptions) -> Result<Self, OpenError> {
+        Self::with(Settings::new(options, PATIENT_APPEND_TIMEOUT_MS))
+    }
+
+    fn with(settings: Settings) -> Result<Self, OpenError> {
         let certificates = Certificates::open(settings.tls.as_ref())?;
         let shared =
             Shared { settings, certificates, producer: Renewed::default(), inspector: Renewed::default() };

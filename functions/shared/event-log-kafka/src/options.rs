@@ -7,7 +7,10 @@ use clap::{Args, ValueEnum};
 /// A developer's broker.
 const BROKERS: &str = "127.0.0.1:9092";
 /// Below the 200 ms that a client waits, and above what a replicated broker takes when it is well.
-const APPEND_TIMEOUT_MS: u32 = 150;
+pub(crate) const APPEND_TIMEOUT_MS: u32 = 150;
+/// Where nobody waits: a broker under load, or one that leads a partition since a moment ago, is no reason to begin anew. As long as
+/// KafkaSource waits for an answer.
+pub(crate) const PATIENT_APPEND_TIMEOUT_MS: u32 = 30_000;
 
 /// Where Kafka is, and how it is talked to.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -35,14 +38,15 @@ pub struct KafkaOptions {
     /// How events are compressed on their way and on the brokers' disks
     #[arg(long, env = "KAFKA_COMPRESSION", value_enum, default_value_t = Compression::Lz4)]
     pub kafka_compression: Compression,
-    /// Time after which an append that was not acknowledged has failed, in ms
+    /// Time after which an append that was not acknowledged has failed, in ms [default: 150 where a client waits for it, 30000
+    /// elsewhere]
     #[arg(
         long,
         env = "KAFKA_APPEND_TIMEOUT_MS",
-        default_value_t = APPEND_TIMEOUT_MS,
+        value_name = "MS",
         value_parser = clap::value_parser!(u32).range(10..)
     )]
-    pub kafka_append_timeout_ms: u32,
+    pub kafka_append_timeout_ms: Option<u32>,
 }
 
 /// How events are compressed (`benches/compression.rs` compares).
@@ -75,7 +79,7 @@ impl Default for KafkaOptions {
             kafka_tls_cert: None,
             kafka_tls_key: None,
             kafka_compression: Compression::Lz4,
-            kafka_append_timeout_ms: APPEND_TIMEOUT_MS,
+            kafka_append_timeout_ms: None,
         }
     }
 }

@@ -26,6 +26,9 @@ const FETCH_BYTES: u32 = 1024 * 1024;
 /// A look at one event need not bring its neighbours.
 const LOOK_BYTES: u32 = 64 * 1024;
 
+/// A request that has no answer by then is sent again, while there is time for the append.
+const MAX_REQUEST_MS: u32 = 5_000;
+
 /// What all clients of one process have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -51,13 +54,13 @@ impl Tls {
 }
 
 impl Settings {
-    pub(crate) fn new(options: &KafkaOptions) -> Self {
+    pub(crate) fn new(options: &KafkaOptions, append_timeout_ms: u32) -> Self {
         let own = options.kafka_tls_cert.clone().zip(options.kafka_tls_key.clone());
         Self {
             brokers: options.kafka_brokers.clone(),
             tls: options.kafka_tls_ca.clone().map(|ca| Tls { ca, own }),
             compression: options.kafka_compression,
-            append_timeout_ms: options.kafka_append_timeout_ms,
+            append_timeout_ms: options.kafka_append_timeout_ms.unwrap_or(append_timeout_ms),
         }
     }
 
@@ -118,7 +121,7 @@ impl Settings {
             .set("enable.idempotence", "false")
             .set("max.in.flight.requests.per.connection", MAX_IN_FLIGHT.to_string())
             .set("message.timeout.ms", self.append_timeout_ms.to_string())
-            .set("request.timeout.ms", self.append_timeout_ms.to_string())
+            .set("request.timeout.ms", self.append_timeout_ms.min(MAX_REQUEST_MS).to_string())
             // Events are batches already. What gathers while requests are under way goes together all the same.
             .set("linger.ms", "0")
             .set("compression.type", self.compression.codec())

@@ -19,8 +19,7 @@ use tokio::time::timeout;
 
 /// With the patience that a function has.
 fn impatient(broker: &Broker) -> Kafka {
-    let default = KafkaOptions::default().kafka_append_timeout_ms;
-    Kafka::new(&KafkaOptions { kafka_append_timeout_ms: default, ..broker.options() }).unwrap()
+    Kafka::new(&KafkaOptions { kafka_append_timeout_ms: None, ..broker.options() }).unwrap()
 }
 
 async fn until_appended(log: &KafkaLog, number: u64) -> Position {

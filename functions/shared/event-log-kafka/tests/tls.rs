@@ -49,7 +49,7 @@ fn options(address: &str, directory: &Path) -> KafkaOptions {
         kafka_tls_ca: Some(directory.join("ca.pem")),
         kafka_tls_cert: Some(directory.join("client.pem")),
         kafka_tls_key: Some(directory.join("client.key")),
-        kafka_append_timeout_ms: support::APPEND_TIMEOUT_MS,
+        kafka_append_timeout_ms: Some(support::APPEND_TIMEOUT_MS),
         ..KafkaOptions::default()
     }
 }

@@ -25,7 +25,7 @@ impl Broker {
     pub(crate) fn options(&self) -> KafkaOptions {
         KafkaOptions {
             kafka_brokers: self.address.clone(),
-            kafka_append_timeout_ms: APPEND_TIMEOUT_MS,
+            kafka_append_timeout_ms: Some(APPEND_TIMEOUT_MS),
             ..KafkaOptions::default()
         }
     }
