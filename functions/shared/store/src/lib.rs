@@ -9,6 +9,7 @@ pub mod contract;
 mod minutes;
 mod names;
 mod profiles;
+mod reading;
 
 use thiserror::Error;
 
@@ -16,6 +17,7 @@ pub use condition::{Condition, Server};
 pub use minutes::{BlockKey, ChunkKey, Head, MinuteStore, Sealing, Swap, Token};
 pub use names::Names;
 pub use profiles::{Entry, KEPT_TAGS, ProfileStore, StoredTag};
+pub use reading::{MinuteRecords, Piece, ReadError, read_minutes};
 
 /// Why a store did not do what it was asked for.
 #[derive(Debug, Error)]
