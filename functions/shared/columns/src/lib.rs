@@ -7,6 +7,7 @@
 //! * **The rule** ([`for_each_once`]), by which [`count`] and [`seal`] both go: over all chunks and blocks of a minute
 //!   each identity counts once. A row with an identity of its own counts under that one, any other under its batch's. The
 //!   same block or batch may come any number of times and in any order.
+//! * Questions beyond the contract's, over many minutes, go by the same rule through [`Grouping`].
 //!
 //! Bytes in, bytes out: nothing here reads, writes, waits or knows the time. Stored bytes come from outside: whatever is
 //! in them, decoding never panics and takes memory in proportion to their length. Where to look next: `wire` for what is
@@ -15,12 +16,15 @@
 mod bits;
 mod block;
 mod builder;
+mod cells;
 mod chunk;
 mod decoded;
 mod divisor;
 mod filter;
+mod grouping;
 mod identities;
 mod keys;
+mod lexicon;
 mod names;
 mod packed;
 mod piece;
@@ -36,6 +40,9 @@ pub use builder::BlockBuilder;
 pub use chunk::Chunk;
 pub use decoded::{Codes, DecodedChunk, NameColumn};
 pub use filter::{Filter, Totals};
+pub use grouping::{
+    Column, Condition, Cut, Group, Grouping, GroupingError, GroupingLimits, Groups, MAX_GROUPED, Measures,
+};
 pub use identities::Identities;
 pub use row::Row;
 pub use rule::{Counted, count, for_each_once};

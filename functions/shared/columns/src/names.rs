@@ -4,7 +4,7 @@ use crate::wire::{Reader, write_varint};
 use crate::{Error, MAX_DICTIONARY_BYTES};
 
 /// Names, numbered from 0.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     text: String,
     ends: Vec<u32>,

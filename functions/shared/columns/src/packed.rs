@@ -52,12 +52,22 @@ impl Packed {
 
     /// The same column, if all its numbers are in `least..=most`.
     pub(crate) fn checked(self, least: i64, most: i64) -> Result<Self, Error> {
-        if self.in_doubt(least, most)
-            && !self.unpack(|number| number).iter().all(|n| (least..=most).contains(n))
-        {
-            return Err(Error::Damaged("a column's numbers"));
+        if self.is_within(least, most) { Ok(self) } else { Err(Error::Damaged("a column's numbers")) }
+    }
+
+    /// Whether all its numbers are in `least..=most`.
+    pub(crate) fn is_within(&self, least: i64, most: i64) -> bool {
+        !self.in_doubt(least, most) || self.unpack(|number| number).iter().all(|n| (least..=most).contains(n))
+    }
+
+    /// The numbers from a row on, converted: as many as there is room for, all in one stretch.
+    #[inline]
+    pub(crate) fn read<T>(&self, row: usize, out: &mut [T], convert: impl Fn(i64) -> T) {
+        let Stretch { least, start, width } = self.stretches[row / STRETCH];
+        let bytes = &self.bytes[start..];
+        for (index, place) in (row % STRETCH..).zip(out) {
+            *place = convert(least + at(bytes, width, index).cast_signed());
         }
-        Ok(self)
     }
 
     /// All numbers, converted.

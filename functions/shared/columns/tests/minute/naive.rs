@@ -1,10 +1,11 @@
 //! Everything this crate does, against a list of rows and a set of what was counted.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use columns::{
-    Block, BlockBuilder, Chunk, Counted, DecodedChunk, Filter, Row, Totals, count, for_each_once, seal,
+    Block, BlockBuilder, Chunk, Column, Condition, Counted, Cut, DecodedChunk, Filter, Grouping,
+    GroupingLimits, Groups, MAX_GROUPED, Measures, Row, Totals, count, for_each_once, seal,
 };
 use model::{Action, BatchId, Device, OwnIdentity};
 use proptest::collection::vec;
@@ -205,6 +206,49 @@ impl Minute {
     }
 }
 
+/// A condition whose values are places among the names.
+type Places = (Column, Option<Vec<usize>>, Vec<usize>);
+
+/// Any conditions, any columns to group by, and whether prices count.
+fn cut() -> impl Strategy<Value = (Vec<Places>, Vec<Column>, bool)> {
+    let values = || vec(0usize..9, 0..4);
+    let condition = (select(Column::ALL.to_vec()), prop::option::of(values()), values());
+    let group_by = prop::sample::subsequence(Column::ALL.to_vec(), 0..=MAX_GROUPED).prop_shuffle();
+    (vec(condition, 0..3), group_by, any::<bool>())
+}
+
+fn value<'a>(row: &Row<'a>, column: Column) -> &'a str {
+    match column {
+        Column::Origin => row.origin,
+        Column::Brand => row.brand,
+        Column::Category => row.category,
+        Column::Country => row.country,
+        Column::Device => row.device.as_str(),
+    }
+}
+
+type Expected<'a> = BTreeMap<(u32, Vec<&'a str>), Measures>;
+
+fn expected<'a>(expected: &mut Expected<'a>, step: u32, truth: &[Row<'a>], cut: &Cut) {
+    for row in truth {
+        let fits = |condition: &Condition| {
+            let value = value(row, condition.column).to_owned();
+            condition.one_of.as_ref().is_none_or(|names| names.contains(&value))
+                && !condition.none_of.contains(&value)
+        };
+        if cut.conditions.iter().all(fits) {
+            let key = cut.group_by.iter().map(|column| value(row, *column)).collect();
+            let price = if cut.prices { row.price } else { 0 };
+            expected.entry((step, key)).or_default().add_row(price);
+        }
+    }
+}
+
+fn counts_only(mut measures: Measures) -> Measures {
+    (measures.sum_price, measures.min_price, measures.max_price) = (0, 0, 0);
+    measures
+}
+
 /// Each combination of names, given or not.
 fn filters(names: &[String], codes: [usize; 3]) -> Vec<Filter> {
     let unknown = [String::from("unknown")];
@@ -222,6 +266,54 @@ fn filters(names: &[String], codes: [usize; 3]) -> Vec<Filter> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn groups_are_those_of_the_rows(worlds in vec(world(), 1..4), (conditions, group_by, prices) in cut()) {
+        let names = || worlds[0].names.iter().map(String::as_str).chain(["PC", "TV", "unknown", "MOBILE"]);
+        let values = |places: Vec<usize>| -> HashSet<String> {
+            places.into_iter().map(|p| names().nth(p).unwrap().to_owned()).collect()
+        };
+        let condition = |(column, one_of, none_of): (_, Option<_>, _)| {
+            Condition { column, one_of: one_of.map(values), none_of: values(none_of) }
+        };
+        let cut = Arc::new(Cut { conditions: conditions.into_iter().map(condition).collect(), group_by, prices });
+        let limits = GroupingLimits { groups: 1 << 19, name_bytes: 1 << 25 };
+        let mut groupings = vec![Grouping::new(Arc::clone(&cut), limits), Grouping::new(Arc::clone(&cut), limits)];
+        let mut wanted = Expected::new();
+        let mut rows = 0;
+        for (turn, world) in worlds.iter().enumerate() {
+            let (mut minute, mut delivered) = (Minute::default(), vec![]);
+            for step in &world.steps {
+                match step {
+                    Step::Block(batches) => {
+                        minute.blocks.push(world.encode(batches));
+                        delivered.push(batches.clone());
+                    }
+                    Step::Seal(mask) => minute.seal(*mask),
+                }
+            }
+            for action in Action::ALL {
+                let truth = world.truth(action, &delivered);
+                rows += truth.len() as u64;
+                expected(&mut wanted, turn as u32 / 2, &truth, &cut);
+                let (chunks, blocks) = (minute.chunks(), minute.blocks());
+                groupings[turn % 2].add_minute(turn as u32 / 2, action, &chunks, &blocks).unwrap();
+            }
+        }
+        let groups = Groups::of(groupings).unwrap();
+        prop_assert!(groups.scanned_rows <= rows);
+        let named = |group: &columns::Group| {
+            let name = |(names, place): (&'_ Vec<Box<str>>, u32)| names[place as usize].to_string();
+            groups.names.iter().zip(group.places).map(name).collect::<Vec<_>>()
+        };
+        let tidy = |measures: Measures| if cut.prices { measures } else { counts_only(measures) };
+        let found: Vec<_> = groups.groups.iter().map(|g| ((g.step, named(g)), tidy(g.measures))).collect();
+        let wanted: Vec<_> = wanted
+            .into_iter()
+            .map(|((step, key), m)| ((step, key.into_iter().map(String::from).collect()), tidy(m)))
+            .collect();
+        prop_assert_eq!(found, wanted);
+    }
+
     #[test]
     fn answers_are_those_of_the_rows(world in world(), codes in prop::array::uniform3(0usize..6)) {
         let filters = filters(&world.names, codes);
