@@ -86,7 +86,7 @@ impl World {
         };
         match self.function.call(Call::Http(request)).await? {
             Reply::Answer { json, .. } => Ok(String::from_utf8(json.to_vec()).unwrap()),
-            Reply::Done => panic!("nothing was told"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -12,7 +12,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use cloudevents::Event;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 pub use debug_mode::DebugMode;
 pub use failure::{Failure, Refusal, Refused};
@@ -94,4 +94,17 @@ pub enum Reply {
         /// The reverse-DNS type of the answering event.
         event_type: &'static str,
     },
+    /// Done, and something that is no JSON, or wants headers of its own, to give back (200). Only to plain HTTP.
+    Document(Document),
+}
+
+/// Something for plain HTTP to give back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// What it is.
+    pub content_type: &'static str,
+    /// Headers beside the content's type and length.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The content.
+    pub body: Bytes,
 }

@@ -16,7 +16,7 @@ pub struct TimeRange {
     pub to: Instant,
 }
 
-/// Whole minutes from `from` inclusive to `to` exclusive, at most 10.
+/// Whole minutes from `from` inclusive to `to` exclusive: few enough for whoever parsed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinuteRange {
     from: BucketStart,
@@ -41,8 +41,8 @@ pub enum RangeError {
     #[error("from must not be after to")]
     Reversed,
     /// Longer than the contract takes.
-    #[error("must not be longer than {MAX_MINUTES} minutes")]
-    TooLong,
+    #[error("must not be longer than {0} minutes")]
+    TooLong(i64),
 }
 
 impl TimeRange {
@@ -65,8 +65,13 @@ impl TimeRange {
 }
 
 impl MinuteRange {
-    /// `<from>_<to>`, both on a whole minute; a fraction is taken if it is zero.
+    /// `<from>_<to>`, both on a whole minute, at most 10 minutes apart; a fraction is taken if it is zero.
     pub fn parse(text: &str) -> Result<Self, RangeError> {
+        Self::parse_within(text, MAX_MINUTES)
+    }
+
+    /// The same, at most so many minutes apart.
+    pub fn parse_within(text: &str, most_minutes: i64) -> Result<Self, RangeError> {
         let (from, to) = parse_ends(text)?;
         if [&from, &to]
             .iter()
@@ -77,16 +82,17 @@ impl MinuteRange {
         let range = Self { from: from.instant.bucket(), to: to.instant.bucket() };
         match range.to.minutes() - range.from.minutes() {
             ..0 => Err(RangeError::Reversed),
-            0..=MAX_MINUTES => Ok(range),
-            _ => Err(RangeError::TooLong),
+            minutes if minutes <= most_minutes => Ok(range),
+            _ => Err(RangeError::TooLong(most_minutes)),
         }
     }
 
     /// Its minutes, ascending.
     pub fn buckets(&self) -> impl ExactSizeIterator<Item = BucketStart> + use<> {
         let (from, to) = (self.from.minutes(), self.to.minutes());
-        let length = usize::try_from(to - from).expect("a range holds at most ten minutes");
-        (0..length).map(move |n| BucketStart::from_minutes(from + i64::try_from(n).expect("at most ten")))
+        let length = usize::try_from(to - from).expect("to is not before from");
+        (0..length)
+            .map(move |n| BucketStart::from_minutes(from + i64::try_from(n).expect("as many as above")))
     }
 }
 
@@ -135,7 +141,7 @@ mod tests {
         assert_eq!(minutes, (-5..5).collect::<Vec<_>>());
         assert_eq!(MinuteRange::parse("2022-03-01T00:00:00_2022-03-01T00:00:00").unwrap().buckets().len(), 0);
         for (text, error) in [
-            ("2022-03-01T00:00:00_2022-03-01T00:11:00", RangeError::TooLong),
+            ("2022-03-01T00:00:00_2022-03-01T00:11:00", RangeError::TooLong(10)),
             ("2022-03-01T00:01:00_2022-03-01T00:00:00", RangeError::Reversed),
             ("2022-03-01T00:00:01_2022-03-01T00:01:00", RangeError::OffMinute),
             ("2022-03-01T00:00:00.001_2022-03-01T00:01:00", RangeError::OffMinute),

@@ -234,6 +234,12 @@ impl<'a> Exchange<'a> {
                 answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 answer
             }
+            Ok(Ok(Reply::Document(document))) => {
+                let mut answer = Response::new(Full::new(document.body));
+                answer.headers_mut().extend(document.headers);
+                answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(document.content_type));
+                answer
+            }
             Ok(Err(failure)) => {
                 if let Failure::Broken(cause) = &failure {
                     tracing::error!(function = mounted.description.name, error = chain(&**cause), "broken");

@@ -136,7 +136,7 @@ pub(crate) fn told(result: Result<Reply, Failure>) -> String {
         }
         Err(Failure::Refused(refusal)) => format!("refused: {}", refusal.field.as_deref().unwrap_or("")),
         Err(Failure::Unavailable { .. }) => "unavailable".into(),
-        Err(broken) => panic!("{broken:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
