@@ -4,7 +4,7 @@ import re
 from .world import STRIMZI, annotations, check, container, pod, seconds, template
 
 PUBLIC = {"user-tags", "user-profiles", "aggregates", "allezon"}
-QUERIES = {"user-profiles", "aggregates", "allezon"}
+QUERIES = {"user-profiles", "aggregates", "explore", "allezon"}
 WORKERS = {"profile-worker", "aggregate-worker"}
 SCALE = "autoscaling.knative.dev/"
 KNOWN = {SCALE + name for name in (

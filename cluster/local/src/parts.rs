@@ -27,10 +27,11 @@ pub(crate) const SEALER: &str = "sealer";
 const ID_SERVICE: &str = "id-service";
 
 /// In the order of their ports.
-pub(crate) const PARTS: [Part; 9] = [
+pub(crate) const PARTS: [Part; 10] = [
     function("user-tags", FUNCTIONS, &["/user_tags"]),
     function("user-profiles", FUNCTIONS, &["/user_profiles"]),
     function("aggregates", FUNCTIONS, &["/aggregates"]),
+    function("explore", FUNCTIONS, &["/explore"]),
     function("profile-worker", FUNCTIONS, &[]),
     function("aggregate-worker", FUNCTIONS, &[]),
     function(SEALER, FUNCTIONS, &[]),

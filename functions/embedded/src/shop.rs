@@ -8,6 +8,7 @@ use aggregate_worker::AggregateWorker;
 use aggregates::Aggregates;
 use anyhow::Context;
 use event_log::{Append, EventLog};
+use explore::Explore;
 use id_service::{IdService, NameLog};
 use model::clock::SystemClock;
 use profile_worker::ProfileWorker;
@@ -94,6 +95,7 @@ impl Shop {
             .mount(Arc::new(IdService::new(back.names)))
             .mount_query(user_profiles, options.debug_mode)
             .mount_query(aggregates, options.debug_mode)
+            .mount(Arc::new(Explore::new(back.store.clone())))
             .page("/openapi.json", "application/json", OPENAPI);
         let gathering = tokio::spawn(gathering);
         let Back { store, workers, ticking, .. } = back;

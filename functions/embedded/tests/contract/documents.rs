@@ -224,6 +224,8 @@ fn every_type_in_the_code_is_documented_and_vice_versa() {
         user_profiles::event::ANSWER_TYPE,
         aggregates::event::QUESTION_TYPE,
         aggregates::event::ANSWER_TYPE,
+        explore::event::QUESTION_TYPE,
+        explore::event::ANSWER_TYPE,
         sealer::TICK_TYPE,
     ]
     .into_iter()

@@ -1,0 +1,60 @@
+//! Threads of the lowest priority that scan: whoever takes tags beside them on the same processors goes first.
+
+use std::thread::available_parallelism;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinError;
+
+/// The lowest priority there is.
+const NICE: i32 = 19;
+/// More scan one question no faster than the store gives records.
+const MOST_THREADS: usize = 8;
+
+/// The threads.
+#[derive(Debug)]
+pub(crate) struct Scanners {
+    runtime: Option<Runtime>,
+    threads: usize,
+}
+
+impl Scanners {
+    /// As many as there are processors.
+    pub(crate) fn start() -> Self {
+        let threads = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("explore")
+            .on_thread_start(|| {
+                // Of this thread alone, on Linux. Without it questions are only less modest.
+                if let Err(error) = rustix::process::nice(NICE) {
+                    tracing::warn!(%error, "the priority of a thread cannot be lowered");
+                }
+            })
+            .build()
+            .expect("threads can be started");
+        Self { runtime: Some(runtime), threads }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.threads
+    }
+
+    /// Runs a scan on one of them. It goes on to its end also where nobody waits any more, so it should be short.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        scan: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let runtime = self.runtime.as_ref().expect("there until dropped");
+        runtime.spawn(async move { scan() }).await
+    }
+}
+
+impl Drop for Scanners {
+    fn drop(&mut self) {
+        // A runtime must not wait for its threads inside of another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
