@@ -1,4 +1,4 @@
-"""Tries cluster/up, down and check on copies of the manifests, before a stand-in of kubectl that remembers what it was told."""
+"""Tries cluster/up, down, check and look on copies of the manifests, before a stand-in of kubectl that remembers what it was told."""
 import http.server
 import json
 import os
@@ -326,10 +326,22 @@ def checking(world):
     check("check: nobody at the edge", (world.run("check", "minimal", "--no-score", "--address", "127.0.0.1:1"), "was answered 000" in world.said), (1, True))
 
 
+def looking(world):
+    check("look: help", (world.run("look", "--help"), "usage" in world.said), (0, True))
+    check("look: nothing", world.run("look"), 2)
+    check("look: another thing", (world.run("look", "moon"), "there is no moon" in world.said), (1, True))
+    check("look: grafana", (world.run("look", "grafana", "--port", "3001"), "grafana: http://127.0.0.1:3001." in world.said), (0, True))
+    check("look: credentials without Elastic", (world.run("look", "credentials"), "not here: NotFound" in world.said), (0, True))
+    world.begin(secrets={"elasticsearch-es-elastic-user": "cGFzcw=="})
+    check("look: credentials", (world.run("look", "credentials"), "user elastic, password pass" in world.said), (0, True))
+    world.begin(forwards=False)
+    check("look: not there", (world.run("look", "prometheus"), "prometheus cannot be reached: services not found" in world.said), (1, True))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder)
-        for part in (up, down, checking):
+        for part in (up, down, checking, looking):
             world.begin()
             part(world)
     print(f"scripts: {passed} passed, {len(failed)} failed")
