@@ -171,9 +171,18 @@ def endpoints(path):
     return spec.get("podMetricsEndpoints", []) + spec.get("endpoints", [])
 
 
+def lacks(program, package):
+    """Where there is no Debian; CI has to have it."""
+    if shutil.which(program):
+        return False
+    if os.environ.get("CI"):
+        check(f"{program} is here", [f"Debian's package {package} has it"])
+    print(f"monitoring: skipped {program}: it is not here (Debian's package {package} has it)")
+    return True
+
+
 def promtool(found, everything):
-    if not shutil.which("promtool"):
-        print("monitoring: skipped promtool: it is not here (Debian's package prometheus has it)")
+    if lacks("promtool", "prometheus"):
         return
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
@@ -216,8 +225,7 @@ def routes():
     text = yaml.safe_dump(spec)
     if len(sys.argv) > 1:
         pathlib.Path(sys.argv[1]).write_text(text)
-    if not shutil.which("amtool"):
-        print("monitoring: skipped amtool: it is not here (Debian's package prometheus-alertmanager has it)")
+    if lacks("amtool", "prometheus-alertmanager"):
         return
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
