@@ -98,5 +98,21 @@ clean: ## delete what was built
 	$(CARGO) clean
 
 .PHONY: cluster-lint
-cluster-lint: ## check cluster/: manifests, the edge with a real Envoy, the scripts, that no secret is in git
+cluster-lint: ## check cluster/: manifests, alerts and dashboards, the edge with a real Envoy, the scripts, that no secret is in git
 	./.ci/cluster
+
+.PHONY: grafana kibana prometheus alertmanager credentials
+grafana: ## open the dashboards of the cluster that KUBECONFIG names, on 127.0.0.1:3000
+	./cluster/look grafana
+
+kibana: ## open its log lines, on 127.0.0.1:5601
+	./cluster/look kibana
+
+prometheus: ## open its figures, on 127.0.0.1:9090
+	./cluster/look prometheus
+
+alertmanager: ## open its alerts and silences, on 127.0.0.1:9093
+	./cluster/look alertmanager
+
+credentials: ## say users and passwords of these
+	./cluster/look credentials

@@ -56,7 +56,9 @@ def controllers():
     for folder in sorted((CLUSTER / "controllers").iterdir()):
         kustomization = load(folder / "kustomization.yaml")
         urls = [r for r in kustomization["resources"] if "://" in r]
-        check(f"{folder.name} refers to one release", [] if len(urls) == 1 else [f"{len(urls)} addresses"])
+        # One file, or several of the same.
+        releases = {url.rsplit("/", 1)[0] for url in urls}
+        check(f"{folder.name} refers to one release", [] if len(releases) == 1 else [f"{len(releases)} addresses"])
         check(f"{folder.name} is pinned", [u for u in urls if not re.search(r"/v?(knative-v)?\d+\.\d+\.\d+/", u) or re.search("latest|/main/|/master/", u)])
     print("cluster: skipped rendering controllers/: the releases are on the internet")
 
@@ -140,6 +142,8 @@ def data(name, objects):
         size = re.search(r"filesize (\d+)G", conf)[1]
         check(f"{name}: Aerospike's file fits its volume", [] if int(size) < int(claim.removesuffix("Gi")) else [f"{size}G in {claim}"])
         check(f"{name}: Aerospike's data is retained", [] if set(stateful["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"} else ["not"])
+        alert = (CLUSTER / "platform/monitoring/aerospike/rules.yaml").read_text()
+        check(f"{name}: the alert knows the number of servers", [] if f"or vector(0)) < {stateful['replicas']}\n" in alert else ["another"])
         wanted = [e for o in objects.get("functions", []) if o["kind"] == "ConfigMap" for k, e in o.get("data", {}).items() if k == "AEROSPIKE_SERVERS"]
         check(f"{name}: AEROSPIKE_SERVERS is the number of servers", [w for w in wanted if int(w) != stateful["replicas"]])
     for phase in ("edge", "aerospike"):
@@ -181,7 +185,7 @@ def main():
             if "/controllers/" in spec["path"]:
                 continue
             texts[f"{name}.{phase}"], objects[phase] = render(ROOT / spec["path"])
-            if phase in ("edge", "aerospike"):
+            if phase in ("edge", "aerospike", "monitoring"):
                 restricted(f"{name}: {phase}", objects[phase])
         the_same(name, objects)
         data(name, objects)

@@ -1,4 +1,4 @@
-"""Tries cluster/up, down and check on copies of the manifests, before a stand-in of kubectl that remembers what it was told."""
+"""Tries cluster/up, down, check and look on copies of the manifests, before a stand-in of kubectl that remembers what it was told."""
 import http.server
 import json
 import os
@@ -49,6 +49,8 @@ if args[0] == "kustomize":
             done("", 1, answer.stderr)
         open(cache, "w").write(answer.stdout)
     done(open(cache).read())
+if args[0] == "port-forward":
+    done(f"Forwarding from 127.0.0.1:{args[-1].split(':')[0]}\n" if state["forwards"] else "", not state["forwards"], "" if state["forwards"] else "services not found\n")
 if args[0] in ("version", "logs"):
     done("fine\n")
 if args[0] == "config":
@@ -93,7 +95,8 @@ if args[0] == "get":
     if args[1].startswith("kustomizations."):
         done()
     if args[1] == "secret":
-        done("", 1, "NotFound")
+        found = state["secrets"].get(args[2])
+        done(found or "", 0 if found else 1, "" if found else "NotFound\n")
     if args[1] == "deployment":
         done(re.search(r"name=='(\w+)'", args[-1])[1].lower())
     if args[1] == "job":
@@ -106,8 +109,8 @@ if args[0] == "get":
     for late in state["late"]:
         if re.search(late["object"], name) and late["looks"] > 0:
             late["looks"] -= 1
-            done("1|1|2|1|0||||||Ready=False Because it starts;")
-    done("1|1|1|1|1|1|1|1||[{}]|Ready=True  ;Established=True  ;Complete=True  ;")
+            done("1|1|2|1|0|||||||Ready=False Because it starts;")
+    done("1|1|1|1|1|1|1|1||[{}]|green|Ready=True  ;Available=True  ;Established=True  ;Complete=True  ;")
 done("", 1, f"the stand-in knows no {args}\n")
 '''
 
@@ -154,7 +157,7 @@ class World:
 
     def begin(self, **state):
         (self.folder / "helm").write_text("")
-        empty = {"objects": [], "log": [], "refuse": [], "late": [], "claims": [], "metrics": "", "traffic": {}}
+        empty = {"objects": [], "log": [], "refuse": [], "late": [], "claims": [], "metrics": "", "traffic": {}, "secrets": {}, "forwards": True}
         (self.folder / "state").write_text(json.dumps({**empty, **state}))
 
     def state(self):
@@ -204,6 +207,12 @@ def up(world):
     world.begin()
     check("up: pull secret", (world.run("up", "minimal", "--only", "namespace"), world.log("Secret")), (0, ["apply Secret allezon registry"]))
     world.begin()
+    check("up: nobody to call", (world.run("up", "production", "--only", "monitoring"), "nobody is told" in world.said, world.log("Secret")), (0, True, ["apply Secret monitoring alerts"]))
+    (world.folder / "cluster/clusters/production/secrets").mkdir()
+    (world.folder / "cluster/clusters/production/secrets/alerts.env").write_text("PEOPLE=http://x\nWATCHDOG=http://x\n")
+    world.begin()
+    check("up: who is told", (world.run("up", "production", "--only", "monitoring"), "nobody is told" in world.said, world.log("Secret")), (0, False, ["apply Secret monitoring alerts"]))
+    world.begin()
     check("up: from", (world.run("up", "minimal", "--from", "functions"), world.log("Kafka ")), (0, []))
     world.begin()
     check("up: dry run", (world.run("up", "minimal", "--dry-run"), world.state()["log"]), (0, []))
@@ -246,7 +255,9 @@ def down(world):
     world.begin(**there)
     check("down: another answer", (world.run("down", "production", "--all", "--data", answer="yes\n"), world.state()["log"]), (1, []))
     check("down: no answer", (world.run("down", "production", "--all", "--data"), world.state()["log"]), (1, []))
-    check("down: all", (world.run("down", "production", "--all", "--data", answer="production\n"), world.state()["objects"]), (0, []))
+    check("down: all", world.run("down", "production", "--all", "--data", answer="production\n"), 0)
+    # What `up` makes of files goes with its namespace.
+    check("down: nothing is left", [o for o in world.state()["objects"] if not o.startswith("Secret ")], [])
     log = world.state()["log"]
     order = ["KafkaSource", "Service allezon user-tags", "KafkaTopic", "Kafka kafka", "persistentvolumeclaim kafka", "Deployment strimzi"]
     places = [first(log, f"delete {re.escape(o)}") for o in order]
@@ -315,10 +326,22 @@ def checking(world):
     check("check: nobody at the edge", (world.run("check", "minimal", "--no-score", "--address", "127.0.0.1:1"), "was answered 000" in world.said), (1, True))
 
 
+def looking(world):
+    check("look: help", (world.run("look", "--help"), "usage" in world.said), (0, True))
+    check("look: nothing", world.run("look"), 2)
+    check("look: another thing", (world.run("look", "moon"), "there is no moon" in world.said), (1, True))
+    check("look: grafana", (world.run("look", "grafana", "--port", "3001"), "grafana: http://127.0.0.1:3001." in world.said), (0, True))
+    check("look: credentials without Elastic", (world.run("look", "credentials"), "not here: NotFound" in world.said), (0, True))
+    world.begin(secrets={"elasticsearch-es-elastic-user": "cGFzcw=="})
+    check("look: credentials", (world.run("look", "credentials"), "user elastic, password pass" in world.said), (0, True))
+    world.begin(forwards=False)
+    check("look: not there", (world.run("look", "prometheus"), "prometheus cannot be reached: services not found" in world.said), (1, True))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder)
-        for part in (up, down, checking):
+        for part in (up, down, checking, looking):
             world.begin()
             part(world)
     print(f"scripts: {passed} passed, {len(failed)} failed")

@@ -108,11 +108,11 @@ ready() {
   # KIND.apps and the like: the fields that tell about a roll-out; all others: their conditions.
   local fields='{.metadata.generation}|{.status.observedGeneration}|{.spec.replicas}|{.status.updatedReplicas}|{.status.availableReplicas}'
   fields+='|{.status.desiredNumberScheduled}|{.status.updatedNumberScheduled}|{.status.numberAvailable}|{.spec.type}'
-  fields+='|{.status.loadBalancer.ingress}|{range .status.conditions[*]}{.type}={.status} {.reason} {.message};{end}'
+  fields+='|{.status.loadBalancer.ingress}|{.status.health}|{range .status.conditions[*]}{.type}={.status} {.reason} {.message};{end}'
   answer=$(kube get "$kind" "$name" "${where[@]}" -o jsonpath="$fields" 2>&1) || { printf '%s' "$(head -n 1 <<<"$answer" | cut -c1-160)"; return 1; }
   answer=${answer//$'\n'/ }
-  local generation observed replicas updated available desired scheduled there type addresses conditions
-  IFS='|' read -r generation observed replicas updated available desired scheduled there type addresses conditions <<<"$answer"
+  local generation observed replicas updated available desired scheduled there type addresses health conditions
+  IFS='|' read -r generation observed replicas updated available desired scheduled there type addresses health conditions <<<"$answer"
   # A controller that has not yet seen the change tells about what was before.
   [[ -z $observed || $observed -ge $generation ]] || { printf 'not looked at yet'; return 1; }
   case $kind in
@@ -124,7 +124,10 @@ ready() {
         { printf '%s of %s pods available' "${there:-0}" "${desired:-?}"; return 1; } ;;
     Service)
       [[ $type != LoadBalancer || -n $addresses ]] || { printf 'no address yet'; return 1; } ;;
+    # ECK's word for it.
+    Elasticsearch.* | Kibana.* | Beat.*) [[ $health = green ]] || { printf 'its health is %s' "${health:-not known yet}"; return 1; } ;;
     CustomResourceDefinition.*) condition Established "$conditions" ;;
+    Prometheus.* | Alertmanager.*) condition Available "$conditions" ;;
     Job.batch) condition Complete "$conditions" ;;
     # Those that tell by a condition. An empty answer is one that nobody has looked at yet.
     Kafka.* | KafkaTopic.* | KafkaUser.* | KnativeServing.* | KnativeEventing.* | Certificate.* | Issuer.* | ClusterIssuer.* | \
@@ -153,6 +156,8 @@ describe() {
     Knative*) printf 'kubectl %sdescribe %s %s; kubectl -n knative-operator logs deployment/knative-operator' "$namespace" "$1" "$3" ;;
     Service.serving*) printf 'kn service describe %s %s; kubectl %sget revisions,pods -l serving.knative.dev/service=%s' "$3" "$namespace" "$namespace" "$3" ;;
     *Source.*) printf 'kubectl %sdescribe %s %s; kubectl -n knative-eventing get pods' "$namespace" "$1" "$3" ;;
+    Prometheus.* | Alertmanager.*) printf 'kubectl %sdescribe %s %s; kubectl -n monitoring logs deployment/prometheus-operator; kubectl %sget pods' "$namespace" "$1" "$3" "$namespace" ;;
+    *.k8s.elastic.co) printf 'kubectl %sdescribe %s %s; kubectl -n elastic-system logs statefulset/elastic-operator; kubectl %sget pods' "$namespace" "$1" "$3" "$namespace" ;;
     Service) printf 'kubectl %sdescribe service %s; kubectl -n metallb-system logs deployment/controller' "$namespace" "$3" ;;
     *) printf 'kubectl %sdescribe %s %s' "$namespace" "$1" "$3" ;;
   esac
