@@ -150,6 +150,9 @@ def contract(space):
     question = f"/user_profiles/{exact}?time_range={second(minute)}_{second(minute + 60)}&limit=1"
     wanted = {"cookie": exact, "views": [json.loads(sent)], "buys": []}
     eventually("the profile holds the tag as it was sent", lambda: json.loads(space.ask("POST", question)[2]) == wanted, 60)
+    if not space.world.is_production:  # There explore can be asked from inside of the cluster only.
+        grouped = json.dumps({"time_range": f"{second(minute)}_{second(minute + 60)}", "filters": {"origin": {"in": [exact]}}, "group_by": ["origin"]})
+        eventually("explore counts the tag", lambda: json.loads(space.ask("POST", "/explore", grouped)[2])["rows"] == [[second(minute), exact, 1]], 60)
     text = space.world.simulator(space, "score", "--duration", "2m", "--rate", "1200", "--cookies", "500", "--connections", "32",
                                  "--start", some_day(),
                                  "--profile-visibility", "15s", "--aggregates-visibility", "30s", "--retry-doubtful", "5", "--json", seconds=420)

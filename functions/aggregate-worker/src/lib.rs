@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use columns::{BlockBuilder, Row};
-use function::{Call, Description, Failure, Function, Reply};
+use function::{Call, Description, Failure, Function, Newest, Reply};
 use model::{Batch, BatchId, BucketStart, TopicEvent};
 use opentelemetry::metrics::Counter;
 use store::MinuteStore;
@@ -45,6 +45,7 @@ struct Packing<S> {
     deliveries: mpsc::Receiver<Delivery>,
     applied: Counter<u64>,
     too_late: Counter<u64>,
+    newest: Newest,
 }
 
 impl AggregateWorker {
@@ -58,6 +59,7 @@ impl AggregateWorker {
             deliveries,
             applied: counter("allezon.aggregate.tags.applied", "Tags packed into blocks, repeats included."),
             too_late: counter("allezon.aggregate.tags.too_late", "Tags of minutes that are gone already."),
+            newest: Newest::visible("aggregate-worker"),
         };
         (Self { deliveries: sender }, packing.run())
     }
@@ -143,6 +145,7 @@ impl<S: MinuteStore> Packing<S> {
         self.minutes.add_blocks(blocks.finish()).await?;
         self.applied.add(applied, &[]);
         self.too_late.add(too_late, &[]);
+        gathered.iter().for_each(|delivery| self.newest.see(delivery.batch.accepted_ms));
         Ok(())
     }
 }

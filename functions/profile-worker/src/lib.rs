@@ -8,7 +8,7 @@ pub mod event;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use function::{Call, Description, Failure, Function, Reply};
+use function::{Call, Description, Failure, Function, Newest, Reply};
 use model::{Batch, BatchId, Collection, NameNumber, NameRef, OwnIdentity, PackedTag, TopicEvent, UserTag};
 use opentelemetry::metrics::Counter;
 use store::{Entry, Names, ProfileStore};
@@ -27,6 +27,7 @@ pub struct ProfileWorker<S, N> {
     profiles: S,
     names: N,
     applied: Counter<u64>,
+    newest: Newest,
 }
 
 /// For each of [`NUMBERED`], the numbers that its names have.
@@ -40,7 +41,7 @@ impl<S: ProfileStore, N: Names> ProfileWorker<S, N> {
             .with_description("Tags put into profiles, repeats included.")
             .with_unit("{tag}")
             .build();
-        Self { profiles, names, applied }
+        Self { profiles, names, applied, newest: Newest::visible("profile-worker") }
     }
 
     /// Puts every tag of a batch.
@@ -53,6 +54,7 @@ impl<S: ProfileStore, N: Names> ProfileWorker<S, N> {
         });
         self.profiles.put(entries.collect()).await.map_err(|cause| Failure::not_now(&cause))?;
         self.applied.add(batch.tags.len() as u64, &[]);
+        self.newest.see(batch.accepted_ms);
         Ok(())
     }
 

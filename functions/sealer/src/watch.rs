@@ -73,6 +73,7 @@ pub struct Watch<S, L, A, C> {
     repairing: Arc<AtomicBool>,
     repairs: Counter<u64>,
     appended: Counter<u64>,
+    dangling: Counter<u64>,
 }
 
 /// Why a look was not brought to its end.
@@ -106,6 +107,11 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
                 "{repair}",
             ),
             appended: counter("allezon.store.repaired", "Events that were appended again for it.", "{event}"),
+            dangling: counter(
+                "allezon.minutes.dangling",
+                "Minutes that named a record which the store had lost; each was emptied and filled again.",
+                "{minute}",
+            ),
         }
     }
 
@@ -206,6 +212,7 @@ impl<S: Sight, L: EventLog, A: Append, C: Clock> Watch<S, L, A, C> {
     /// A minute that still names what is gone is emptied, and filled again from the log.
     async fn rebuild(&self, bucket: BucketStart) -> Result<(), Stop> {
         let since_ms = self.sight.empty(bucket).await?;
+        self.dangling.add(1, &[]);
         tracing::error!(%bucket, since_ms, "a minute had lost records; filling it again");
         // What was put after a checkpoint lay behind its positions then.
         let noted = Checkpoint::read_all(&self.logs.checkpoints).await?;

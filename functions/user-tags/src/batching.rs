@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloudevents::Event;
 use cloudevents::event::ExtensionValue;
 use event_log::{Append, Position};
-use function::Failure;
+use function::{Failure, Newest};
 use model::{AcceptedTag, Batch, BatchId, Clock, ProductId};
 use opentelemetry::metrics::Counter;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
@@ -73,6 +73,7 @@ struct Gathering<L, C> {
 struct Outcomes {
     tags: Counter<u64>,
     batches: Counter<u64>,
+    newest: Newest,
     failures: Arc<Mutex<Failures>>,
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn start<L: Append, C: Clock>(
     let outcomes = Outcomes {
         tags: counter("allezon.tags.accepted", "Tags that are durable in the log.", "{tag}"),
         batches: counter("allezon.batches.accepted", "Batches that are durable in the log.", "{batch}"),
+        newest: Newest::accepted(),
         failures: Arc::default(),
     };
     let source = source.into();
@@ -167,7 +169,7 @@ impl<L: Append, C: Clock> Gathering<L, C> {
         tokio::spawn(async move {
             let event = with_trace(batch.to_event(&id), span);
             let count = answers.len() as u64;
-            outcomes.note(count, commit(&*log, event, answers).await);
+            outcomes.note(count, batch.accepted_ms, commit(&*log, event, answers).await);
             drop(turn);
         });
     }
@@ -183,11 +185,12 @@ impl<L: Append, C: Clock> Gathering<L, C> {
 }
 
 impl Outcomes {
-    fn note(&self, tags: u64, outcome: Result<Position, event_log::Error>) {
+    fn note(&self, tags: u64, accepted_ms: u64, outcome: Result<Position, event_log::Error>) {
         match outcome {
             Ok(_) => {
                 self.tags.add(tags, &[]);
                 self.batches.add(1, &[]);
+                self.newest.see(accepted_ms);
             }
             Err(cause) => self.failures.lock().expect("nothing panics under this lock").note(&cause),
         }

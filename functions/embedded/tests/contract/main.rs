@@ -11,6 +11,7 @@ mod events;
 mod hostile;
 mod identities;
 mod ids;
+mod measurements;
 mod profiles;
 mod refusals;
 mod retention;

@@ -5,6 +5,7 @@
 //! Each identity counts once, by the rule of the whole room.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Action, Device};
@@ -221,15 +222,16 @@ impl Grouping {
 
     fn add_chunk(&mut self, chunk: &Chunk) -> Result<(), GroupingError> {
         let Some(plan) = self.plan(|column| &chunk.names[column])? else { return Ok(()) };
-        self.scanned_rows += chunk.rows as u64;
         if plan.asks_nothing() && !self.cut.prices {
+            self.scanned_rows += chunk.rows as u64;
             self.cells.at(0).count += chunk.rows as u64;
             return Ok(());
         }
-        let mut scan = Scan { chunk, plan: &plan, prices: self.cut.prices, run: Run::default() };
+        let mut scan = Scan { chunk, plan: &plan, prices: self.cut.prices, run: Run::default(), rows: 0 };
         if !chunk.prices.is_within(i32::MIN.into(), i32::MAX.into()) || !scan.fill(&mut self.cells) {
             return Err(Error::Damaged("a code beyond the names, or a price").into());
         }
+        self.scanned_rows += scan.rows;
         Ok(())
     }
 
@@ -342,6 +344,8 @@ struct Scan<'a> {
     plan: &'a Plan,
     prices: bool,
     run: Run,
+    /// How many rows were looked at.
+    rows: u64,
 }
 
 impl Scan<'_> {
@@ -351,16 +355,22 @@ impl Scan<'_> {
         let mut sound = true;
         if [ORIGIN, BRAND, CATEGORY].iter().any(|column| self.plan.asks(*column)) {
             let (brands, categories) = (chunk.divisor(BRAND), chunk.divisor(CATEGORY));
-            chunk.keys.visit(&(0..u64::MAX), |row, keys| {
-                for (place, key) in keys.iter().enumerate() {
-                    let (above, category) = categories.divide(*key);
-                    let (origin, brand) = brands.divide(above);
-                    self.run.codes[ORIGIN][place] = origin as u32;
-                    self.run.codes[BRAND][place] = brand as u32;
-                    self.run.codes[CATEGORY][place] = category as u32;
-                }
-                sound &= self.take(row, keys.len(), cells);
-            });
+            for range in self.ranges() {
+                chunk.keys.visit(&range, |row, keys| {
+                    // The first and the last run may begin before the range or end behind it.
+                    let first = keys.partition_point(|key| *key < range.start);
+                    let keys = &keys[first..];
+                    let keys = &keys[..keys.partition_point(|key| *key < range.end)];
+                    for (place, key) in keys.iter().enumerate() {
+                        let (above, category) = categories.divide(*key);
+                        let (origin, brand) = brands.divide(above);
+                        self.run.codes[ORIGIN][place] = origin as u32;
+                        self.run.codes[BRAND][place] = brand as u32;
+                        self.run.codes[CATEGORY][place] = category as u32;
+                    }
+                    sound &= self.take(row + first, keys.len(), cells);
+                });
+            }
         } else {
             for row in (0..chunk.rows).step_by(RUN) {
                 sound &= self.take(row, RUN.min(chunk.rows - row), cells);
@@ -369,8 +379,28 @@ impl Scan<'_> {
         sound
     }
 
+    /// The keys of those origins that fit: rows are sorted by them, so that the others need not be read.
+    fn ranges(&self) -> Vec<Range<u64>> {
+        let Some(fits) = &self.plan.fits[ORIGIN] else { return vec![0..u64::MAX] };
+        let names = |column: usize| self.chunk.names[column].len() as u64;
+        let keys_of_origin = names(BRAND) * names(CATEGORY);
+        let mut ranges: Vec<Range<u64>> = vec![];
+        for (origin, _) in (0..).zip(fits).filter(|(_, fits)| **fits) {
+            let keys = origin * keys_of_origin..(origin + 1) * keys_of_origin;
+            match ranges.last_mut() {
+                Some(last) if last.end == keys.start => last.end = keys.end,
+                _ => ranges.push(keys),
+            }
+        }
+        ranges
+    }
+
     /// The rows of a run, whose key columns are there already.
     fn take(&mut self, row: usize, rows: usize, cells: &mut Cells) -> bool {
+        if rows == 0 {
+            return true;
+        }
+        self.rows += rows as u64;
         let (plan, chunk, run) = (self.plan, self.chunk, &mut self.run);
         if plan.asks(COUNTRY) {
             chunk.countries.read(row, &mut run.codes[COUNTRY][..rows], |code| code as u32);

@@ -6,6 +6,7 @@
 
 mod debug_mode;
 mod failure;
+mod newest;
 mod query;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 pub use debug_mode::DebugMode;
 pub use failure::{Failure, Refusal, Refused};
+pub use newest::Newest;
 pub use query::{Query, decode_segment};
 
 /// A function: what Knative scales, and what `embedded` runs beside the others in one process.
