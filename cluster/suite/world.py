@@ -159,13 +159,13 @@ transformers: [{up}/knative/names, {up}/eventing/names, {up}/eventing/deliverer/
     def host(self, function):
         return f"{function}.{self.name}.{self.world.domain}"
 
-    def ask(self, method, path, body=None, seconds=ANSWER_SECONDS, tag=None):
+    def ask(self, method, path, body=None, seconds=ANSWER_SECONDS, tag=None, key=None):
         """Status, headers and body of a request to a function through the ingress; the path says which."""
         function = self.world.function_of(path)
         host = self.host(f"{tag}-{function}" if tag else function)
         connection = http.client.HTTPConnection(self.world.gateway, timeout=seconds)
         with contextlib.closing(connection):
-            connection.request(method, path, body, {"Host": host})
+            connection.request(method, path, body, {"Host": host} | ({"Idempotency-Key": key} if key else {}))
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
 

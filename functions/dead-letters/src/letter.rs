@@ -6,8 +6,9 @@ use cloudevents::{AttributesReader, Event};
 use event_log::Recorded;
 use serde_json::{Value, json};
 
-/// The attributes that KafkaSource and our deliverer add to what was refused, and where KafkaSource says it stood.
-const NOTES: [&str; 5] = [DESTINATION, CODE, DATA, "knativekafkapartition", "knativekafkaoffset"];
+/// The attributes that KafkaSource and our deliverer add to what was refused, and where KafkaSource says it stood. The last is
+/// what becomes of the header `Kne-Reason` that our functions answer with.
+const NOTES: [&str; 6] = [DESTINATION, CODE, DATA, "knativekafkapartition", "knativekafkaoffset", "reason"];
 /// The worker that refused it, as a URL.
 const DESTINATION: &str = "knativeerrordest";
 /// With which status.

@@ -117,6 +117,7 @@ mod tests {
             letter.set_extension("knativeerrordest", ExtensionValue::String(refused_by.into()));
             letter.set_extension("knativeerrordata", ExtensionValue::String("why".into()));
             letter.set_extension("knativekafkaoffset", ExtensionValue::Integer(7));
+            letter.set_extension("reason", ExtensionValue::String("why".into()));
             letters.append(letter).await.unwrap();
         }
         World { letters, topic, _directory: directory }
