@@ -381,7 +381,8 @@ impl Scan<'_> {
 
     /// The keys of those origins that fit: rows are sorted by them, so that the others need not be read.
     fn ranges(&self) -> Vec<Range<u64>> {
-        let Some(fits) = &self.plan.fits[ORIGIN] else { return vec![0..u64::MAX] };
+        let all = 0..u64::MAX;
+        let Some(fits) = &self.plan.fits[ORIGIN] else { return vec![all] };
         let names = |column: usize| self.chunk.names[column].len() as u64;
         let keys_of_origin = names(BRAND) * names(CATEGORY);
         let mut ranges: Vec<Range<u64>> = vec![];
