@@ -166,6 +166,27 @@ def some_day():
     return second(978_307_200 + secrets.randbelow(3000) * 172_800)
 
 
+@case()
+def policies(space):
+    """A pod that does not say that it needs Kafka does not reach it, and does once it says so."""
+    function = space.get("services.serving.knative.dev", "user-tags")["spec"]["template"]["spec"]
+    container = {**function["containers"][0], "name": "probe", "readinessProbe": {"httpGet": {"path": "/health/readiness", "port": 8080}}}
+    container.pop("livenessProbe", None)
+    pod = {"serviceAccountName": "user-tags", "automountServiceAccountToken": False, "containers": [container], "volumes": function.get("volumes", [])}
+    file = space.folder / "probe.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": pod}))
+    space.kubectl("apply", "--filename", file)
+    try:
+        ready = ("wait", "--for=condition=Ready", "pod/probe")
+        if space.kubectl(*ready, "--timeout=20s", check=False).returncode == 0:
+            return "skipped: the network plug-in enforces no NetworkPolicies"
+        space.kubectl("label", "pod", "probe", "egress/kafka=allowed")
+        space.kubectl(*ready, "--timeout=50s")
+        return None
+    finally:
+        space.kubectl("delete", "pod", "probe", "--wait=false")
+
+
 # ---- scaling
 
 @case()

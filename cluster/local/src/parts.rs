@@ -31,13 +31,13 @@ pub(crate) const PARTS: [Part; 10] = [
     function("user-tags", FUNCTIONS, &["/user_tags"]),
     function("user-profiles", FUNCTIONS, &["/user_profiles"]),
     function("aggregates", FUNCTIONS, &["/aggregates"]),
-    function("explore", FUNCTIONS, &["/explore"]),
     function("profile-worker", FUNCTIONS, &[]),
     function("aggregate-worker", FUNCTIONS, &[]),
     function(SEALER, FUNCTIONS, &[]),
     function(ID_SERVICE, NAMES, &["/get_id", "/get_ids", "/get_elements", "/id_service"]),
     deliverer("profile-deliverer", "profile-worker"),
     deliverer("aggregate-deliverer", "aggregate-worker"),
+    function("explore", FUNCTIONS, &["/explore"]),
 ];
 
 const fn function(name: &'static str, stage: u8, paths: &'static [&'static str]) -> Part {
