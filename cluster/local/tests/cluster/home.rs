@@ -13,11 +13,12 @@ use tokio::time::{Instant, sleep, timeout};
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "kafka",
     "user-tags",
     "user-profiles",
     "aggregates",
+    "explore",
     "profile-worker",
     "aggregate-worker",
     "sealer",

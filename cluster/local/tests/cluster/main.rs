@@ -31,6 +31,7 @@ async fn everything_starts_and_nothing_is_left() {
         ("/user_tags", "user-tags"),
         ("/user_profiles/lucy?limit=3", "user-profiles"),
         ("/aggregates", "aggregates"),
+        ("/explore", "explore"),
         ("/get_ids", "id-service"),
     ] {
         let (status, text) = ask(edge, &format!("GET {path} HTTP/1.1\r\nx-forwarded-for: 10.0.0.1"))
