@@ -172,6 +172,7 @@ def policies(space):
     function = space.get("services.serving.knative.dev", "user-tags")["spec"]["template"]["spec"]
     container = {**function["containers"][0], "name": "probe", "readinessProbe": {"httpGet": {"path": "/health/readiness", "port": 8080}}}
     container.pop("livenessProbe", None)
+    container["env"] = [*container["env"], {"name": "PORT", "value": "8080"}]  # Knative's to set otherwise.
     pod = {"serviceAccountName": "user-tags", "automountServiceAccountToken": False, "containers": [container], "volumes": function.get("volumes", [])}
     file = space.folder / "probe.json"
     file.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": pod}))
