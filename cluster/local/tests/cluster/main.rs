@@ -46,7 +46,7 @@ async fn everything_starts_and_nothing_is_left() {
     }
     let (status, text) = ask(edge, "GET /health HTTP/1.1").await.expect("it listens");
     assert_eq!(status, 200, "{text}");
-    assert_eq!(text.matches(r#":"ok""#).count(), 10, "{text}");
+    assert_eq!(text.matches(r#":"ok""#).count(), 11, "{text}");
     assert_eq!(ask(edge, "GET /openapi.json HTTP/1.1").await.expect("it listens").0, 200);
     let (status, text) = ask(edge, "GET /secret HTTP/1.1").await.expect("it listens");
     assert_eq!(status, 404, "{text}");
