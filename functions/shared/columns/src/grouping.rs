@@ -236,7 +236,7 @@ impl Grouping {
     }
 
     fn add_block<'a>(&mut self, block: &'a Block, once: &mut Once<'a>) -> Result<(), GroupingError> {
-        // Also of a block without a row that fits the identities count: but then its batches have none in any other block.
+        // A block in which no row can fit is skipped whole: its batches have no row to count in any other block either.
         let Some(plan) = self.plan(|column| block.names(column))? else { return Ok(()) };
         let cells = &mut self.cells;
         let mut rows = 0;

@@ -156,6 +156,17 @@ impl Minute {
         self.blocks.iter().map(|bytes| Block::decode(bytes.clone()).unwrap()).collect()
     }
 
+    /// What a step does to it; the batches that came are noted.
+    fn take(&mut self, world: &World, step: &Step, delivered: &mut Vec<Vec<usize>>) {
+        match step {
+            Step::Block(batches) => {
+                self.blocks.push(world.encode(batches));
+                delivered.push(batches.clone());
+            }
+            Step::Seal(mask) => self.seal(*mask),
+        }
+    }
+
     fn seal(&mut self, mask: u8) {
         let chosen = |place: usize| mask >> (place % 8) & 1 == 1;
         let blocks = self.blocks();
@@ -282,15 +293,7 @@ proptest! {
         let mut rows = 0;
         for (turn, world) in worlds.iter().enumerate() {
             let (mut minute, mut delivered) = (Minute::default(), vec![]);
-            for step in &world.steps {
-                match step {
-                    Step::Block(batches) => {
-                        minute.blocks.push(world.encode(batches));
-                        delivered.push(batches.clone());
-                    }
-                    Step::Seal(mask) => minute.seal(*mask),
-                }
-            }
+            world.steps.iter().for_each(|step| minute.take(world, step, &mut delivered));
             for action in Action::ALL {
                 let truth = world.truth(action, &delivered);
                 rows += truth.len() as u64;
@@ -320,13 +323,7 @@ proptest! {
         let mut delivered = vec![];
         let mut minute = Minute::default();
         for step in &world.steps {
-            match step {
-                Step::Block(batches) => {
-                    minute.blocks.push(world.encode(batches));
-                    delivered.push(batches.clone());
-                }
-                Step::Seal(mask) => minute.seal(*mask),
-            }
+            minute.take(&world, step, &mut delivered);
             for action in Action::ALL {
                 minute.check(action, &world.truth(action, &delivered), &filters);
             }
