@@ -79,7 +79,10 @@ function read() {
   };
 }
 
-const minute = (ms) => new Date(ms).toISOString().slice(0, 16);
+function minute(ms) {
+  return new Date(ms).toISOString().slice(0, 16);
+}
+
 function lastMinutes(minutes) {
   const to = Math.floor(Date.now() / 60000 + 1) * 60000;
   return { from: minute(to - minutes * 60000), to: minute(to) };
