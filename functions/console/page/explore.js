@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 import { byId, copyText, el, minuteOf, name, note, number } from "./dom.js";
 import * as filters from "./filters.js";
 import { plot, kindsOf } from "./plot.js";
-import { AGGREGATES, COLUMNS, NEW, curlOf, minutesOf, paramsOf, questionOf, stateOf, wrongWith } from "./question.js";
+import { AGGREGATES, COLUMNS, NEW, curlOf, hashOf, minutesOf, paramsOf, questionOf, stateOf, wrongWith } from "./question.js";
 
 const ROWS_AT_ONCE = 200;
 const NEWEST_WITHIN_MS = 3000;
@@ -32,7 +32,7 @@ field("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const state = read();
   asked = "";
-  const hash = `#explore?${paramsOf(state)}`;
+  const hash = hashOf(state);
   if (location.hash === hash) show(paramsOf(state));
   else location.hash = hash;
 });
@@ -201,7 +201,7 @@ function showAnswer() {
 }
 
 function showLink() {
-  const href = `#explore?${paramsOf(answered.state)}`;
+  const href = hashOf(answered.state);
   field("link").href = href;
   field("link").textContent = new URL(href, location.href).href;
 }
@@ -248,8 +248,8 @@ function showRows() {
   const { state, answer } = answered;
   const { rows } = answer;
   const cell = (value, n) => {
-    if (n === 0) return el("th", { scope: "row" }, value.replace("T", " ").slice(0, 16));
-    if (n <= state.by.length) return el("td", {}, name(value));
+    if (n === 0) return el("th", { scope: "row", class: "keep" }, value.replace("T", " ").slice(0, 16));
+    if (n <= state.by.length) return el("td", { class: "text" }, name(value));
     return el("td", { class: "n" }, number(value, 2));
   };
   field("table").tBodies[0].append(...rows.slice(rowsShown, rowsShown + ROWS_AT_ONCE).map((row) => el("tr", {}, ...row.map(cell))));

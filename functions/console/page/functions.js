@@ -36,12 +36,12 @@ function showAnswer({ where, functions }) {
 
 function row(told) {
   const ready = told.ready === true ? ["good", "ready"] : told.ready === false ? ["bad", "not ready"] : ["", "unknown"];
-  const state = el("td", {}, el("span", { class: `mark ${ready[0]}` }, ready[1]));
+  const state = el("td", { class: "text" }, el("span", { class: `mark ${ready[0]}` }, ready[1]));
   if (told.reason) state.append(el("div", {}, name(told.reason)));
   const wanted = told.wanted !== null && told.wanted !== undefined && told.wanted !== told.instances ? ` of ${number(told.wanted)}` : "";
   return el("tr", {}, el("th", { scope: "row" }, name(told.name)), state,
     el("td", { class: "n" }, number(told.instances) + wanted),
-    el("td", {}, scale(told.scale)), el("td", { class: "code" }, told.revision ? name(told.revision) : "–"), errors(told.errors ?? []));
+    el("td", { class: "keep" }, scale(told.scale)), el("td", { class: "code keep" }, told.revision ? name(told.revision) : "–"), errors(told.errors ?? []));
 }
 
 function scale(told) {
@@ -56,5 +56,5 @@ function errors(all) {
   if (!all.length) return el("td", { class: "quiet" }, "none");
   const item = ({ at, what }) => el("li", {}, at ? el("time", { datetime: at }, `${at.replace("T", " ").replace("Z", "")} `) : null, name(what ?? ""));
   const more = all.length > ERRORS_SHOWN ? [el("li", { class: "quiet" }, `and ${all.length - ERRORS_SHOWN} more`)] : [];
-  return el("td", {}, el("ul", { class: "plain" }, ...all.slice(0, ERRORS_SHOWN).map(item), ...more));
+  return el("td", { class: "text" }, el("ul", { class: "plain" }, ...all.slice(0, ERRORS_SHOWN).map(item), ...more));
 }

@@ -46,11 +46,11 @@ function showAnswer(answer) {
 function showReasons({ refused_by: counts, newest, letters }) {
   const rows = [];
   for (const [who, count] of Object.entries(counts).sort((a, b) => b[1] - a[1])) {
-    rows.push(el("tr", {}, el("th", { scope: "row" }, name(who)), el("td", { class: "quiet" }, "any"), el("td", { class: "n" }, number(count))));
+    rows.push(el("tr", {}, el("th", { scope: "row" }, name(who)), el("td", { class: "quiet" }, "any reason"), el("td", { class: "n" }, number(count))));
     const reasons = new Map();
     for (const letter of newest) if (letter.refused_by === who) reasons.set(letter.reason, (reasons.get(letter.reason) ?? 0) + 1);
     for (const [reason, found] of [...reasons].sort((a, b) => b[1] - a[1])) {
-      rows.push(el("tr", { class: "part" }, el("td"), el("td", {}, why(reason)), el("td", { class: "n" }, number(found))));
+      rows.push(el("tr", { class: "part" }, el("td"), el("td", { class: "text" }, why(reason)), el("td", { class: "n" }, number(found))));
     }
   }
   byId("letters-why").replaceChildren(...rows);
@@ -62,8 +62,8 @@ const place = ({ partition, position }) => `partition ${partition}, position ${p
 
 function row(letter) {
   const button = (does, listener) => el("button", { type: "button", class: "small", onclick: listener, "aria-label": `${does} letter at ${place(letter)}` }, does);
-  return el("tr", {}, el("td", {}, moment(letter.put_aside_ms)), el("td", {}, name(letter.refused_by)),
-    el("td", {}, letter.code ? el("span", { class: "mark" }, name(letter.code)) : null, letter.code ? " " : null, why(letter.reason)),
+  return el("tr", {}, el("td", { class: "keep" }, moment(letter.put_aside_ms)), el("td", { class: "text" }, name(letter.refused_by)),
+    el("td", { class: "text" }, letter.code ? el("span", { class: "mark" }, name(letter.code)) : null, letter.code ? " " : null, why(letter.reason)),
     el("td", {}, name(letter.id)), el("td", { class: "do" }, button("Look", () => look(letter)), " ", button("Replay", () => confirmOne(letter))));
 }
 

@@ -4,6 +4,7 @@ import { Chart } from "./chart.js";
 import { byId, el, name, note, number } from "./dom.js";
 
 const KEPT_S = 300;
+const LEAST_DRAWN_S = 60;
 const DRAWN_EACH_MS = 5000;
 const MINUTES_DRAWN_EACH_MS = 1500;
 const CHART_HEIGHT = 220;
@@ -96,7 +97,8 @@ function drawRates() {
   if (seconds.size < 2 || Date.now() - drawn < DRAWN_EACH_MS) return;
   drawn = Date.now();
   const last = Math.max(...seconds.keys());
-  const each = Array.from({ length: KEPT_S }, (_, n) => last - KEPT_S + 1 + n);
+  const count = Math.min(KEPT_S, Math.max(LEAST_DRAWN_S, last - Math.min(...seconds.keys()) + 1));
+  const each = Array.from({ length: count }, (_, n) => last - count + 1 + n);
   const values = (rate) => each.map((second) => seconds.get(second)?.[rate] ?? null);
   const tags = values("tags"), most = Math.max(0, ...tags);
   const labels = each.map((second) => new Date(second * 1000).toISOString().slice(11, 19));
@@ -119,7 +121,7 @@ function showMinutes() {
   if (!newest.length) return;
   const row = (minute) => {
     const { views, buys } = minutes.get(minute);
-    return el("tr", {}, el("th", { scope: "row" }, minute.replace("T", " ").slice(0, 16)), el("td", { class: "n" }, number(views.count)),
+    return el("tr", {}, el("th", { scope: "row", class: "keep" }, el("span", { class: "day" }, `${minute.slice(0, 10)} `), minute.slice(11, 16)), el("td", { class: "n" }, number(views.count)),
       el("td", { class: "n" }, number(buys.count)), el("td", { class: "n" }, number(buys.sum_price)));
   };
   byId("minutes-rows").replaceChildren(...newest.toReversed().map(row));

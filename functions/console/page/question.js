@@ -59,6 +59,9 @@ export function paramsOf(state) {
   return params;
 }
 
+/** As a link, legible where links allow it. */
+export const hashOf = (state) => `#explore?${paramsOf(state).toString().replaceAll("%3A", ":")}`;
+
 /** Out of a link. What it names and we do not know is left out. */
 export function stateOf(params) {
   const known = (key, names) => params.getAll(key).filter((value, n, all) => Object.hasOwn(names, value) && all.indexOf(value) === n);
