@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use columns::{BlockBuilder, Row};
-use function::{Call, Description, Failure, Function, Newest, Reply};
+use function::{Access, Call, Description, Failure, Function, Newest, Reply};
 use model::{Batch, BatchId, BucketStart, TopicEvent};
 use opentelemetry::metrics::Counter;
 use store::MinuteStore;
@@ -80,6 +80,7 @@ impl Function for AggregateWorker {
             path: "/aggregate_worker",
             routes: &[],
             events: &[],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use columns::{Block, Chunk, Counted, DecodedChunk, Filter, Totals};
 use event::Question;
-use function::{Call, Description, Failure, Function, Reply, Route};
+use function::{Access, Call, Description, Failure, Function, Reply, Route};
 use model::{Action, BucketStart};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -122,8 +122,9 @@ impl<S: MinuteStore> Function for Aggregates<S> {
         Description {
             name: "aggregates",
             path: "/aggregates",
-            routes: &[Route { method: "POST", path: "/aggregates" }],
+            routes: const { &[Route::public("POST", "/aggregates")] },
             events: &[event::QUESTION_TYPE],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }

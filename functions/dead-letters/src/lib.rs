@@ -13,7 +13,7 @@ use std::future::Future;
 
 use cloudevents::AttributesReader;
 use event_log::{Append, Error, EventLog, Position, Recorded, Span};
-use function::{Call, Description, Failure, Function, Query, Refused, Reply, Request, Route};
+use function::{Access, Call, Description, Failure, Function, Query, Refused, Reply, Request, Route};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use opentelemetry::metrics::Counter;
 use serde_json::{Value, json};
@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use letter::{refused_by, told, without_notes};
 
 /// Where letters are told about.
-const LIST: Route = Route { method: "GET", path: "/dead_letters" };
+const LIST: Route = Route::staff("GET", "/dead_letters");
 /// Where they are sent back.
-const REPLAY: Route = Route { method: "POST", path: "/replay" };
+const REPLAY: Route = Route::audited("POST", "/replay");
 /// An event of the largest size that is taken, and what was noted on it.
 const MAX_BODY_BYTES: usize = 2 << 20;
 /// How many letters of a partition are looked at for the list, the newest.
@@ -206,6 +206,7 @@ impl<L: EventLog, A: Append, B: Bookmark> Function for DeadLetters<L, A, B> {
             path: LIST.path,
             routes: &[LIST, REPLAY],
             events: &[],
+            events_from: Access::Public,
             body_limit: MAX_BODY_BYTES,
         }
     }

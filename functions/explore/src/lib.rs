@@ -3,10 +3,12 @@
 //!
 //! Minutes are read ahead a few at a time and scanned on threads of the lowest priority, each of which gathers groups of its
 //! own; these are joined at the end. So a question takes memory by its groups and not by its rows, and ends soon after its client
-//! goes. How questions are spelled is in [`event`], how groups are counted in the room `columns`.
+//! goes. How questions are spelled is in [`event`], how groups are counted in the room `columns`, how the newest minutes are told
+//! as they change in `live.rs`.
 
 mod answer;
 pub mod event;
+mod live;
 mod scanners;
 
 use std::convert::Infallible;
@@ -16,9 +18,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use columns::{Block, Chunk, Grouping, GroupingError, GroupingLimits, Groups};
 use event::Question;
-use function::{Call, Description, Failure, Function, Refused, Reply, Route};
+use function::{Access, Call, Description, Failure, Function, Refused, Reply, Route};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, Stream, StreamExt};
+use live::Live;
 use model::{Action, BucketStart};
 use scanners::Scanners;
 use store::{MinuteRecords, MinuteStore, Piece, ReadError, read_minutes};
@@ -35,14 +38,17 @@ const WINDOW_MINUTES: usize = 4;
 const READ_AHEAD: usize = 4;
 /// Groups in each step, over all steps: a thousand origins by 250 brands, twice.
 const LIMITS: GroupingLimits = GroupingLimits { groups: 1 << 19, name_bytes: 16 << 20 };
+/// Where the newest minutes are told as they change.
+const LIVE: &str = "/explore/live";
 /// A thousand names of filters, of some 200 bytes each.
 const BODY_LIMIT: usize = 256 * 1024;
 
 /// The function.
 #[derive(Debug)]
 pub struct Explore<S> {
-    minutes: S,
-    scanners: Scanners,
+    minutes: Arc<S>,
+    scanners: Arc<Scanners>,
+    live: Arc<Live<S>>,
     turns: Semaphore,
     places: Semaphore,
 }
@@ -64,9 +70,11 @@ enum Stop {
 impl<S: MinuteStore> Explore<S> {
     /// Answers from these minutes.
     pub fn new(minutes: S) -> Self {
+        let (minutes, scanners) = (Arc::new(minutes), Arc::new(Scanners::start()));
         Self {
+            live: Arc::new(Live::new(Arc::clone(&minutes), Arc::clone(&scanners))),
             minutes,
-            scanners: Scanners::start(),
+            scanners,
             turns: Semaphore::new(ANSWERED_AT_ONCE),
             places: Semaphore::new(ANSWERED_AT_ONCE + WAITING),
         }
@@ -103,7 +111,7 @@ impl<S: MinuteStore> Explore<S> {
     }
 
     /// The minutes of a question, read ahead.
-    fn windows(&self, question: &Question) -> impl Stream<Item = Result<Window, ReadError>> {
+    fn windows(&self, question: &Question) -> impl Stream<Item = Result<Window, Stop>> {
         let (action, step_minutes) = (question.action, question.step_minutes as usize);
         let minutes: Vec<(u32, BucketStart)> = question
             .range
@@ -114,7 +122,10 @@ impl<S: MinuteStore> Explore<S> {
         let windows: Vec<Vec<_>> = minutes.chunks(WINDOW_MINUTES).map(<[_]>::to_vec).collect();
         let read = move |window: Vec<(u32, BucketStart)>| async move {
             let buckets: Vec<BucketStart> = window.iter().map(|(_, bucket)| *bucket).collect();
-            let minutes = read_minutes(&self.minutes, &buckets, action, |_| None).await?;
+            let minutes = Arc::clone(&self.minutes);
+            // Reads step back as scans do: what is read for an analyst takes no processor from whoever takes tags.
+            let read = async move { read_minutes(&minutes, &buckets, action, |_| None).await };
+            let minutes = self.scanners.spawn(read).await??;
             Ok(window.into_iter().map(|(step, _)| step).zip(minutes).collect())
         };
         stream::iter(windows).map(read).buffered(READ_AHEAD)
@@ -123,15 +134,7 @@ impl<S: MinuteStore> Explore<S> {
 
 fn scan(mut grouping: Grouping, window: Window, action: Option<Action>) -> Result<Grouping, GroupingError> {
     for (step, minute) in window {
-        let stored = |piece| -> Bytes {
-            match piece {
-                Piece::Stored(bytes) => bytes,
-                Piece::<Infallible>::Known(never) => match never {},
-            }
-        };
-        let chunk = |(_, piece)| Chunk::decode(stored(piece));
-        let chunks: Vec<Chunk> = minute.chunks.into_iter().map(chunk).collect::<Result<_, _>>()?;
-        let blocks: Vec<Block> = minute.blocks.into_iter().map(Block::decode).collect::<Result<_, _>>()?;
+        let (chunks, blocks) = decoded(minute)?;
         for action in Action::ALL.into_iter().filter(|each| action.is_none_or(|action| action == *each)) {
             grouping.add_minute(step, action, &chunks, &blocks)?;
         }
@@ -139,18 +142,38 @@ fn scan(mut grouping: Grouping, window: Window, action: Option<Action>) -> Resul
     Ok(grouping)
 }
 
+/// The records of a minute, decoded.
+fn decoded(minute: MinuteRecords<Infallible>) -> Result<(Vec<Chunk>, Vec<Block>), columns::Error> {
+    let stored = |piece| -> Bytes {
+        match piece {
+            Piece::Stored(bytes) => bytes,
+            Piece::<Infallible>::Known(never) => match never {},
+        }
+    };
+    let chunks =
+        minute.chunks.into_iter().map(|(_, piece)| Chunk::decode(stored(piece))).collect::<Result<_, _>>()?;
+    let blocks = minute.blocks.into_iter().map(Block::decode).collect::<Result<_, _>>()?;
+    Ok((chunks, blocks))
+}
+
 impl<S: MinuteStore> Function for Explore<S> {
     fn describe(&self) -> Description {
         Description {
             name: "explore",
             path: "/explore",
-            routes: &[Route { method: "POST", path: "/explore" }],
+            routes: const { &[Route::staff("POST", "/explore"), Route::staff("GET", LIVE)] },
             events: &[event::QUESTION_TYPE],
+            events_from: Access::Staff,
             body_limit: BODY_LIMIT,
         }
     }
 
     async fn call(&self, call: Call) -> Result<Reply, Failure> {
+        if let Call::Http(request) = &call
+            && request.route == LIVE
+        {
+            return self.live.watch(request);
+        }
         let question = event::decode(&call)?;
         let asked = Instant::now();
         let groups = self.ask(&question).await?;

@@ -24,6 +24,7 @@ impl Scanners {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("explore")
+            .enable_all()
             .on_thread_start(|| {
                 // Of this thread alone, on Linux. Without it questions are only less modest.
                 if let Err(error) = rustix::process::nice(NICE) {
@@ -45,8 +46,15 @@ impl Scanners {
         &self,
         scan: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let runtime = self.runtime.as_ref().expect("there until dropped");
-        runtime.spawn(async move { scan() }).await
+        self.spawn(async move { scan() }).await
+    }
+
+    /// Runs what waits too, on them and on threads for blocking work that are as modest.
+    pub(crate) async fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.runtime.as_ref().expect("there until dropped").spawn(work).await
     }
 }
 

@@ -23,9 +23,9 @@ pub const MAX_BODY_BYTES: usize = MAX_PER_CALL * (MAX_ELEMENT_BYTES + 3) + 16 * 
 
 /// The plain HTTP routes.
 pub(crate) const ROUTES: [Route; 3] = [
-    Route { method: "POST", path: "/get_id" },
-    Route { method: "POST", path: "/get_ids" },
-    Route { method: "POST", path: "/get_elements" },
+    Route::public("POST", "/get_id"),
+    Route::public("POST", "/get_ids"),
+    Route::public("POST", "/get_elements"),
 ];
 /// The types of the events that ask; their data is the body of the route of the same name.
 pub const ASKED: [&str; 3] = [

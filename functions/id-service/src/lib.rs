@@ -9,7 +9,7 @@ pub mod backup;
 pub mod event;
 pub mod name_log;
 
-use function::{Call, Description, Failure, Function, Refused, Reply};
+use function::{Access, Call, Description, Failure, Function, Refused, Reply};
 use model::{Collection, NameNumber};
 use store::{Error, Names};
 
@@ -83,6 +83,7 @@ impl<N: Names> Function for IdService<N> {
             path: "/id_service",
             routes: &event::ROUTES,
             events: &event::ASKED,
+            events_from: Access::Public,
             body_limit: event::MAX_BODY_BYTES,
         }
     }

@@ -8,7 +8,7 @@ pub mod event;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use function::{Call, Description, Failure, Function, Newest, Reply};
+use function::{Access, Call, Description, Failure, Function, Newest, Reply};
 use model::{Batch, BatchId, Collection, NameNumber, NameRef, OwnIdentity, PackedTag, TopicEvent, UserTag};
 use opentelemetry::metrics::Counter;
 use store::{Entry, Names, ProfileStore};
@@ -85,6 +85,7 @@ impl<S: ProfileStore, N: Names> Function for ProfileWorker<S, N> {
             path: "/profile_worker",
             routes: &[],
             events: &[],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use columns::{Block, Chunk};
-use function::{Call, Description, Failure, Function, Reply, Route};
+use function::{Access, Call, Description, Failure, Function, Reply, Route};
 use model::{Action, BucketStart};
 use opentelemetry::metrics::Counter;
 use store::{MinuteStore, Swap};
@@ -153,8 +153,9 @@ impl<S: MinuteStore> Function for Sealer<S> {
         Description {
             name: "sealer",
             path: "/sealer",
-            routes: &[Route { method: "POST", path: "/sealer" }],
+            routes: const { &[Route::public("POST", "/sealer")] },
             events: &[TICK_TYPE, PING_TYPE],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }

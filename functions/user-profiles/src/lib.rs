@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use event::{Answer, Ask, Question};
 use event_log::Append;
-use function::{Call, Description, Failure, Function, Reply, Route};
+use function::{Access, Call, Description, Failure, Function, Reply, Route};
 use model::{Action, Clock, Collection, Cookie, Erasure, NameNumber, NameRef, PackedTag, TagKey, UserTag};
 use store::{Names, ProfileStore, StoredTag};
 
@@ -121,11 +121,14 @@ impl<S: ProfileStore, N: Names, L: Append, C: Clock> Function for UserProfiles<S
         Description {
             name: "user-profiles",
             path: "/user_profiles",
-            routes: &[
-                Route { method: "POST", path: "/user_profiles/{cookie}" },
-                Route { method: "DELETE", path: "/user_profiles/{cookie}" },
-            ],
+            routes: const {
+                &[
+                    Route::public("POST", "/user_profiles/{cookie}"),
+                    Route::audited("DELETE", "/user_profiles/{cookie}"),
+                ]
+            },
             events: &[event::QUESTION_TYPE],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }

@@ -10,7 +10,7 @@ pub mod event;
 use std::sync::Arc;
 
 use event_log::Append;
-use function::{Call, Description, Failure, Function, Reply, Route};
+use function::{Access, Call, Description, Failure, Function, Reply, Route};
 use model::Clock;
 
 pub use batching::Batching;
@@ -53,8 +53,9 @@ impl Function for UserTags {
         Description {
             name: "user-tags",
             path: "/user_tags",
-            routes: &[Route { method: "POST", path: "/user_tags" }],
+            routes: const { &[Route::public("POST", "/user_tags")] },
             events: &[event::EVENT_TYPE],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use cloudevents::{AttributesReader, Data, Event};
-use function::{Call, Description, Failure, Function, Refused, Reply};
+use function::{Access, Call, Description, Failure, Function, Refused, Reply};
 use runtime::{Mounts, Server, ServerOptions, Telemetry, TelemetryOptions};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -68,7 +68,14 @@ impl Running {
 
 impl Function for Worker {
     fn describe(&self) -> Description {
-        Description { name: "worker", path: "/worker", routes: &[], events: &[], body_limit: 1 << 20 }
+        Description {
+            name: "worker",
+            path: "/worker",
+            routes: &[],
+            events: &[],
+            events_from: Access::Public,
+            body_limit: 1 << 20,
+        }
     }
 
     async fn call(&self, call: Call) -> Result<Reply, Failure> {

@@ -8,6 +8,7 @@ mod debug_mode;
 mod failure;
 mod newest;
 mod query;
+mod stream;
 
 use std::future::Future;
 
@@ -19,6 +20,7 @@ pub use debug_mode::DebugMode;
 pub use failure::{Failure, Refusal, Refused};
 pub use newest::Newest;
 pub use query::{Query, decode_segment};
+pub use stream::Stream;
 
 /// A function: what Knative scales, and what `embedded` runs beside the others in one process.
 pub trait Function: Send + Sync + 'static {
@@ -41,8 +43,21 @@ pub struct Description {
     pub routes: &'static [Route],
     /// The event types that reach it on `/` where several functions share a port.
     pub events: &'static [&'static str],
+    /// Who may send it events.
+    pub events_from: Access,
     /// The longest body that it reads, in bytes; a longer one is refused unread.
     pub body_limit: usize,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever reaches it.
+    Public,
+    /// The shop's staff: analysts, support, operators.
+    Staff,
+    /// The shop's staff, and each call leaves an audit line.
+    Audited,
 }
 
 /// One plain HTTP route.
@@ -52,6 +67,25 @@ pub struct Route {
     pub method: &'static str,
     /// A path; a last segment in braces takes any one segment, as `/user_profiles/{cookie}`.
     pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+impl Route {
+    /// A route for whoever reaches it.
+    pub const fn public(method: &'static str, path: &'static str) -> Self {
+        Self { method, path, access: Access::Public }
+    }
+
+    /// A route for the shop's staff.
+    pub const fn staff(method: &'static str, path: &'static str) -> Self {
+        Self { method, path, access: Access::Staff }
+    }
+
+    /// A route for the shop's staff, whose calls leave audit lines.
+    pub const fn audited(method: &'static str, path: &'static str) -> Self {
+        Self { method, path, access: Access::Audited }
+    }
 }
 
 /// What reaches a function.
@@ -85,7 +119,7 @@ pub struct Request {
 }
 
 /// What a function answers when it did what it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Reply {
     /// Done, and nothing to say (204).
     Done,
@@ -98,6 +132,8 @@ pub enum Reply {
     },
     /// Done, and something that is no JSON, or wants headers of its own, to give back (200). Only to plain HTTP.
     Document(Document),
+    /// What goes on until the client has enough (200). Only to plain HTTP.
+    Stream(Stream),
 }
 
 /// Something for plain HTTP to give back.

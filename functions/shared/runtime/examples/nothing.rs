@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use clap::Parser;
-use function::{Call, Description, Failure, Function, Reply, Route};
+use function::{Access, Call, Description, Failure, Function, Reply, Route};
 use runtime::{Mounts, Server, ServerOptions, Telemetry, stop_signal};
 
 #[global_allocator]
@@ -24,8 +24,9 @@ impl Function for Nothing {
         Description {
             name: "nothing",
             path: "/user_tags",
-            routes: &[Route { method: "POST", path: "/user_tags" }],
+            routes: const { &[Route::public("POST", "/user_tags")] },
             events: &[],
+            events_from: Access::Public,
             body_limit: 64 << 10,
         }
     }

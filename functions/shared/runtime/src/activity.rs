@@ -1,5 +1,6 @@
 //! What a connection is doing, and its socket that keeps note of it.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +29,10 @@ const HTTP2: u8 = 2;
 const UNREAD: u8 = 4;
 /// Our side is shut and the rest is being thrown away.
 const LINGERING: u8 = 8;
+/// Somebody wants to know when the client goes.
+const WATCHED: u8 = 16;
+/// The client has ended its side, which means that it is gone to whoever wants to know.
+const GONE: u8 = 32;
 
 /// What a connection is doing. Written by its socket and its requests, read by its watch.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct Activity {
     running: AtomicU32,
     /// When it last changed, in milliseconds after the epoch.
     since_ms: AtomicU64,
+    /// Since when the client has no room for what we send, in milliseconds after the epoch; 0 while it has.
+    stalled_ms: AtomicU64,
     flags: AtomicU8,
 }
 
@@ -54,10 +61,19 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Running<'a>(&'a Activity);
 
+/// An answer that goes on after its request; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Streaming(Arc<Activity>);
+
 impl Activity {
     pub(crate) fn new(epoch: Instant) -> Self {
-        let activity =
-            Self { epoch, running: AtomicU32::new(0), since_ms: AtomicU64::new(0), flags: AtomicU8::new(0) };
+        let activity = Self {
+            epoch,
+            running: AtomicU32::new(0),
+            since_ms: AtomicU64::new(0),
+            stalled_ms: AtomicU64::new(0),
+            flags: AtomicU8::new(0),
+        };
         activity.touch(Instant::now());
         activity
     }
@@ -72,6 +88,21 @@ impl Activity {
         Running(self)
     }
 
+    /// Goes on as long as what it gives.
+    pub(crate) fn stream(this: &Arc<Self>) -> Streaming {
+        this.running.fetch_add(1, Ordering::Relaxed);
+        Streaming(Arc::clone(this))
+    }
+
+    /// Completes when the client has ended its side. To be waited for within the connection's task, whose socket looks.
+    pub(crate) async fn client_gone(&self) {
+        poll_fn(|_| {
+            self.set(WATCHED);
+            if self.has(GONE) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     /// The request that is running will not be read to its end.
     pub(crate) fn leave_unread(&self) {
         self.set(UNREAD);
@@ -83,7 +114,10 @@ impl Activity {
 
     pub(crate) fn verdict(&self, limits: &Limits, now: Instant) -> Verdict {
         // Short enough to notice a head that has begun meanwhile before its time is over.
-        let look_again = limits.head.min(limits.body);
+        let look_again = limits.head.min(limits.body).min(limits.stall);
+        if self.stalled(now) >= limits.stall {
+            return Verdict::Drop;
+        }
         if self.running.load(Ordering::Relaxed) > 0 {
             return Verdict::Keep(look_again);
         }
@@ -105,6 +139,25 @@ impl Activity {
         if self.running.load(Ordering::Relaxed) == 0 && !self.has(HEAD | HTTP2) {
             self.touch(Instant::now());
             self.set(HEAD);
+        }
+    }
+
+    /// Takes note whether the client has room for what we send.
+    fn sent<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        let stalled = self.stalled_ms.load(Ordering::Relaxed) > 0;
+        if outcome.is_pending() && !stalled {
+            let now_ms = Instant::now().saturating_duration_since(self.epoch).as_millis() as u64;
+            self.stalled_ms.store(now_ms.max(1), Ordering::Relaxed);
+        } else if outcome.is_ready() && stalled {
+            self.stalled_ms.store(0, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    fn stalled(&self, now: Instant) -> Duration {
+        match self.stalled_ms.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => now.saturating_duration_since(self.epoch + Duration::from_millis(since)),
         }
     }
 
@@ -130,6 +183,12 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.touch(Instant::now());
         self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        drop(Running(&self.0));
     }
 }
 
@@ -179,10 +238,20 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, bytes)
+        let written = self.stream().poll_write(cx, bytes);
+        self.activity.sent(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper reads nothing while it answers, as who has ended its side may still want the answer; but it flushes at each turn.
+        if self.activity.has(WATCHED) && !self.activity.has(GONE) {
+            let mut byte = [0; 1];
+            let mut buffer = ReadBuf::new(&mut byte);
+            if let Poll::Ready(Ok(0) | Err(_)) = self.stream.inner().poll_peek(cx, &mut buffer) {
+                self.activity.set(GONE);
+                cx.waker().wake_by_ref();
+            }
+        }
         self.stream().poll_flush(cx)
     }
 
@@ -207,7 +276,8 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, slices)
+        let written = self.stream().poll_write_vectored(cx, slices);
+        self.activity.sent(written)
     }
 }
 
@@ -221,6 +291,7 @@ mod tests {
         head: Duration::from_secs(10),
         body: Duration::from_secs(20),
         idle: Duration::from_secs(120),
+        stall: Duration::from_secs(10),
         drain: Duration::from_secs(1),
     };
 
@@ -251,6 +322,28 @@ mod tests {
         assert_eq!(after(&activity, 1_000), Verdict::Keep(LIMITS.head));
         drop(running);
         assert_eq!(after(&activity, 100), Verdict::Keep(LIMITS.head), "its head is forgotten");
+        assert_eq!(after(&activity, 121), Verdict::Retire);
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_dropped_also_while_a_request_runs() {
+        let activity = Activity::new(Instant::now() - Duration::from_secs(1));
+        let _running = activity.begin(Instant::now(), false);
+        assert!(activity.sent(Poll::<()>::Pending).is_pending());
+        assert!(matches!(after(&activity, 9), Verdict::Keep(_)));
+        assert_eq!(after(&activity, 11), Verdict::Drop);
+        assert!(activity.sent(Poll::Ready(())).is_ready());
+        assert!(matches!(after(&activity, 11), Verdict::Keep(_)));
+    }
+
+    #[test]
+    fn a_stream_keeps_a_connection_as_long_as_it_goes_on() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        let running = activity.begin(Instant::now(), false);
+        let stream = Activity::stream(&activity);
+        drop(running);
+        assert!(matches!(after(&activity, 1_000), Verdict::Keep(_)));
+        drop(stream);
         assert_eq!(after(&activity, 121), Verdict::Retire);
     }
 

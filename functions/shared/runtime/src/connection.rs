@@ -22,12 +22,14 @@ use crate::service;
 pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
     pub(crate) activity: Arc<Activity>,
+    pub(crate) phases: watch::Receiver<Phase>,
 }
 
 /// Serves a connection to its end, or to the server's.
 pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, phases: watch::Receiver<Phase>) {
     let activity = Arc::new(Activity::new(shared.epoch));
-    let connection = Arc::new(Connection { shared: shared.clone(), activity: activity.clone() });
+    let connection =
+        Arc::new(Connection { shared: shared.clone(), activity: activity.clone(), phases: phases.clone() });
     let service = service_fn(move |request| service::answer(connection.clone(), request));
     let mut served = pin!(shared.http.serve_connection(Socket::new(stream, activity.clone()), service));
     let mut watch = Watch::new(shared.clone(), activity, phases);
@@ -74,7 +76,9 @@ impl Watch {
         // Takes note of each change and waits for the next one; what has changed is looked up.
         let changes = Box::pin(async move { while phases.changed().await.is_ok() {} });
         Self {
-            timer: Box::pin(tokio::time::sleep(shared.limits.head.min(shared.limits.body))),
+            timer: Box::pin(tokio::time::sleep(
+                shared.limits.head.min(shared.limits.body).min(shared.limits.stall),
+            )),
             changes,
             shared,
             activity,

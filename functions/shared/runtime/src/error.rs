@@ -25,6 +25,14 @@ pub enum Error {
     /// Signals cannot be caught.
     #[error("cannot catch signals")]
     Signals(#[source] std::io::Error),
+    /// The file of credentials cannot be taken.
+    #[error("the credentials in {}: {reason}", file.display())]
+    Staff {
+        /// The file.
+        file: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Logs, metrics or traces cannot be set up as configured.
     #[error("cannot set up telemetry")]
     Telemetry(#[source] Box<dyn std::error::Error + Send + Sync>),

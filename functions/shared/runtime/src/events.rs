@@ -13,10 +13,10 @@ use cloudevents::event::{ExtensionValue, SpecVersion};
 use cloudevents::{AttributesReader, AttributesWriter, Data, Event};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use http_body_util::Full;
 use serde_json::value::RawValue;
 
 use crate::error::chain;
+use crate::outgoing::{Answer, Outgoing};
 
 const JSON: &str = "application/json";
 const SPEC_VERSION: HeaderName = HeaderName::from_static("ce-specversion");
@@ -79,14 +79,9 @@ impl Answers {
     }
 
     /// The answer in binary mode, in the name of the function of this source.
-    pub(crate) fn encode(
-        &self,
-        json: Bytes,
-        event_type: &'static str,
-        source: &HeaderValue,
-    ) -> Response<Full<Bytes>> {
+    pub(crate) fn encode(&self, json: Bytes, event_type: &'static str, source: &HeaderValue) -> Answer {
         let id = format!("{:016x}-{}", self.started, self.count.fetch_add(1, Ordering::Relaxed));
-        let mut response = Response::new(Full::new(json));
+        let mut response = Response::new(Outgoing::whole(json));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         headers.insert(SPEC_VERSION, HeaderValue::from_static("1.0"));

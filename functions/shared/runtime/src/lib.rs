@@ -5,12 +5,13 @@
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! # use function::{Call, Description, Failure, Function, Reply};
+//! # use function::{Access, Call, Description, Failure, Function, Reply};
 //! # use runtime::{BoxError, Mounts, ServerOptions};
 //! # struct Nothing;
 //! # impl Function for Nothing {
 //! #     fn describe(&self) -> Description {
-//! #         Description { name: "nothing", path: "/nothing", routes: &[], events: &[], body_limit: 1024 }
+//! #         let (path, events_from) = ("/nothing", Access::Public);
+//! #         Description { name: "nothing", path, routes: &[], events: &[], events_from, body_limit: 1024 }
 //! #     }
 //! #     async fn call(&self, _: Call) -> Result<Reply, Failure> { Ok(Reply::Done) }
 //! # }
@@ -27,6 +28,7 @@
 //! Where to look next: `service.rs` is the way of one request, `connection.rs` the life of one connection, `server.rs`
 //! that of the whole server, `events.rs` the CloudEvents, `program.rs` the life of a program.
 
+mod access;
 mod activity;
 mod body;
 mod connection;
@@ -35,6 +37,7 @@ mod events;
 mod gate;
 mod mounts;
 mod options;
+mod outgoing;
 mod pages;
 mod problem;
 mod program;

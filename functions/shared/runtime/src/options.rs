@@ -1,6 +1,7 @@
 //! What can be configured, by flags and by environment variables of the same names.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -25,6 +26,8 @@ const HEAD_TIME_MS: u64 = 10_000;
 const BODY_TIME_MS: u64 = 15_000;
 /// Go's clients, the queue-proxy among them, keep idle connections for 90 s and must be the ones that close them.
 const IDLE_TIME_MS: u64 = 120_000;
+/// A client that takes nothing of its answer for so long is gone, or might as well be.
+const STALL_TIME_MS: u64 = 10_000;
 /// Within the grace period that Knative gives (60 s at least), with room for flushing.
 const DRAIN_TIME_MS: u64 = 20_000;
 
@@ -38,6 +41,10 @@ pub struct ServerOptions {
     /// Port to listen on in place of the one in --listen; without --listen, on all addresses. Knative sets it
     #[arg(long, env = "PORT")]
     pub port: Option<u16>,
+    /// File of credentials, lines of NAME:TOKEN, for what is the staff's (explore, console, dead letters, erasing); without it
+    /// that is answered on a loopback address only
+    #[arg(long, env = "STAFF_FILE", value_name = "FILE")]
+    pub staff_file: Option<PathBuf>,
     /// Connections at once; more are turned away
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = MAX_CONNECTIONS)]
     pub max_connections: usize,
@@ -59,6 +66,9 @@ pub struct ServerOptions {
     /// Time that an idle connection is kept, in ms
     #[arg(long, env = "IDLE_TIME_MS", default_value_t = IDLE_TIME_MS)]
     pub idle_time_ms: u64,
+    /// Time that a client may take nothing of its answer, in ms
+    #[arg(long, env = "STALL_TIME_MS", default_value_t = STALL_TIME_MS)]
+    pub stall_time_ms: u64,
     /// Time that requests have to finish after SIGTERM, in ms
     #[arg(long, env = "DRAIN_TIME_MS", default_value_t = DRAIN_TIME_MS)]
     pub drain_time_ms: u64,
@@ -72,6 +82,7 @@ impl Default for ServerOptions {
         Self {
             listen: None,
             port: None,
+            staff_file: None,
             max_connections: MAX_CONNECTIONS,
             max_requests: MAX_REQUESTS,
             max_held_bytes: MAX_HELD_BYTES,
@@ -79,6 +90,7 @@ impl Default for ServerOptions {
             head_time_ms: HEAD_TIME_MS,
             body_time_ms: BODY_TIME_MS,
             idle_time_ms: IDLE_TIME_MS,
+            stall_time_ms: STALL_TIME_MS,
             drain_time_ms: DRAIN_TIME_MS,
             telemetry: TelemetryOptions::default(),
         }
@@ -103,6 +115,7 @@ impl ServerOptions {
             head: Duration::from_millis(self.head_time_ms),
             body: Duration::from_millis(self.body_time_ms),
             idle: Duration::from_millis(self.idle_time_ms),
+            stall: Duration::from_millis(self.stall_time_ms),
             drain: Duration::from_millis(self.drain_time_ms),
         }
     }
@@ -116,6 +129,7 @@ pub(crate) struct Limits {
     pub(crate) head: Duration,
     pub(crate) body: Duration,
     pub(crate) idle: Duration,
+    pub(crate) stall: Duration,
     pub(crate) drain: Duration,
 }
 
@@ -137,6 +151,7 @@ mod tests {
         // Whoever runs this may have these set.
         parsed.listen = None;
         parsed.port = None;
+        parsed.staff_file = None;
         parsed.telemetry.otlp_endpoint = None;
         assert_eq!(parsed, ServerOptions::default());
     }

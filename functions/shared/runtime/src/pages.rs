@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
 use crate::mounts::{HealthDetails, StaticPage};
+use crate::outgoing::{Answer, Outgoing};
 use crate::telemetry::Telemetry;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -98,7 +98,7 @@ impl Pages {
         Self { readiness, telemetry, health, version: version.into(), fixed }
     }
 
-    pub(crate) fn answer(&self, page: Page) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(&self, page: Page) -> Answer {
         match page {
             Page::Health => ok(JSON, self.health()),
             Page::Liveness => ok(JSON, status("ok", Map::new())),
@@ -130,8 +130,8 @@ fn status(status: &str, details: Map<String, Value>) -> Bytes {
     Value::Object(members).to_string().into()
 }
 
-fn ok(content_type: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn ok(content_type: HeaderValue, body: Bytes) -> Answer {
+    let mut response = Response::new(Outgoing::whole(body));
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

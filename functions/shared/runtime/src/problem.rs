@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use function::{Failure, Refusal, Refused};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
+use crate::outgoing::{Answer, Outgoing};
+
 /// The type of every problem body.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// What a browser asks for.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"allezon\", charset=\"UTF-8\"");
 /// KafkaSource copies response headers that begin with `kne-` into the event that it sends to the dead letters.
 const REASON: HeaderName = HeaderName::from_static("kne-reason");
 /// A reason may quote what was sent; nobody reads more than this of it.
@@ -29,7 +32,8 @@ pub(crate) struct Problem {
     field: Option<Cow<'static, str>>,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
-    allow: Option<HeaderValue>,
+    /// What a status code asks for beside it.
+    says: Option<(HeaderName, HeaderValue)>,
     close: bool,
 }
 
@@ -46,7 +50,7 @@ struct Members<'p> {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, field: None, detail: detail.into(), retry_after: None, allow: None, close: false }
+        Self { status, field: None, detail: detail.into(), retry_after: None, says: None, close: false }
     }
 
     /// Not now: try again in a second.
@@ -58,7 +62,13 @@ impl Problem {
     }
 
     pub(crate) fn wrong_method(allow: HeaderValue) -> Self {
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here") }
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here");
+        Self { says: Some((ALLOW, allow)), ..problem }
+    }
+
+    /// Who calls has to say who that is; a browser asks its user.
+    pub(crate) fn unauthorized(detail: &'static str) -> Self {
+        Self { says: Some((WWW_AUTHENTICATE, BASIC)), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     /// The connection cannot be used after this answer, since the request was not read to its end.
@@ -86,8 +96,8 @@ impl Problem {
     }
 
     /// The answer to a plain request, or to an event: that one carries the reason in a header too.
-    pub(crate) fn into_response(self, is_event: bool) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body()));
+    pub(crate) fn into_response(self, is_event: bool) -> Answer {
+        let mut response = Response::new(Outgoing::whole(self.body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
@@ -97,8 +107,8 @@ impl Problem {
         if let Some(after) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, allow);
+        if let Some((name, value)) = self.says {
+            headers.insert(name, value);
         }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

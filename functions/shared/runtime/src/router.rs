@@ -1,5 +1,6 @@
 //! Which function or page a path and a method belong to.
 
+use function::Access;
 use http::{HeaderValue, Method};
 
 use crate::error::Error;
@@ -32,8 +33,8 @@ pub(crate) struct Path {
 pub(crate) enum Handler {
     /// The runtime itself.
     Page(Page),
-    /// The function of this index.
-    Function(usize),
+    /// The function of this index, for these callers.
+    Function(usize, Access),
 }
 
 /// Who takes an event.
@@ -99,7 +100,7 @@ impl Router {
     fn add_function(&mut self, index: usize, description: &function::Description) -> Result<(), Error> {
         for route in description.routes {
             let method = Method::from_bytes(route.method.as_bytes()).expect("a route's method is a token");
-            self.add(route.path, method, Handler::Function(index))?;
+            self.add(route.path, method, Handler::Function(index, route.access))?;
         }
         let path = self.path(description.path);
         if path.events.replace(Events::Function(index)).is_some() {
@@ -184,18 +185,22 @@ mod tests {
     const PROFILES: Description = Description {
         name: "user-profiles",
         path: "/user_profiles",
-        routes: &[
-            Route { method: "POST", path: "/user_profiles/{cookie}" },
-            Route { method: "DELETE", path: "/user_profiles/{cookie}" },
-        ],
+        routes: const {
+            &[
+                Route::public("POST", "/user_profiles/{cookie}"),
+                Route::public("DELETE", "/user_profiles/{cookie}"),
+            ]
+        },
         events: &["profile.asked"],
+        events_from: Access::Public,
         body_limit: 1,
     };
     const TAGS: Description = Description {
         name: "user-tags",
         path: "/user_tags",
-        routes: &[Route { method: "POST", path: "/user_tags" }],
+        routes: const { &[Route::public("POST", "/user_tags")] },
         events: &["tag.sent"],
+        events_from: Access::Public,
         body_limit: 1,
     };
 

@@ -13,6 +13,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
+use crate::access::Doorkeeper;
 use crate::connection;
 use crate::error::Error;
 use crate::events::Answers;
@@ -121,6 +122,7 @@ pub(crate) struct Shared {
     pub(crate) sources: Vec<HeaderValue>,
     pub(crate) pages: Pages,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) doorkeeper: Doorkeeper,
     pub(crate) answers: Answers,
     pub(crate) metrics: RequestMetrics,
     pub(crate) epoch: Instant,
@@ -144,6 +146,7 @@ impl Shared {
             functions: mounts.functions,
             pages: Pages::new((mounts.name, mounts.version), mounts.pages, mounts.health, handles),
             gate,
+            doorkeeper: Doorkeeper::new(server.options.staff_file.as_deref(), server.address)?,
             answers: Answers::new(),
             metrics,
             epoch: Instant::now(),

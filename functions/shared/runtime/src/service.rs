@@ -7,26 +7,26 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use cloudevents::{AttributesReader, Event};
-use function::{Call, Description, Failure, Reply};
+use function::{Access, Call, Description, Failure, Reply};
 use futures_util::FutureExt;
-use http::header::{CONTENT_TYPE, EXPECT};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
+use percent_encoding::percent_decode_str;
 
+use crate::access::Caller;
 use crate::body::{self, Patience, Unread};
 use crate::connection::Connection;
 use crate::error::chain;
 use crate::events::{self, Mode};
 use crate::gate::{Held, Place};
+use crate::outgoing::{Answer, Outgoing};
 use crate::problem::Problem;
 use crate::router::{Events, Handler, Path};
 use crate::server::Shared;
-
-type Answer = Response<Full<Bytes>>;
 
 const OVERLOADED: &str = "too many requests at once";
 
@@ -62,12 +62,19 @@ struct Exchange<'a> {
 enum Plan {
     /// A call of one of the runtime's own.
     Page(crate::pages::Page),
-    /// A plain call of the function of this index.
-    Plain(usize),
+    /// A plain call of the function of this index, for these callers.
+    Plain(usize, Access),
     /// An event for a function.
     Event(Mode, Events),
     /// Nothing.
     Refuse(Problem),
+}
+
+/// The function of this index, and who may call what is called of it.
+#[derive(Clone, Copy)]
+struct Target {
+    function: usize,
+    access: Access,
 }
 
 /// A request that has arrived whole.
@@ -75,7 +82,7 @@ struct Arrived<'a> {
     body: Bytes,
     /// The event that was in the body, and the function that takes it.
     event: Option<Box<Event>>,
-    function: usize,
+    target: Target,
     _held: Held<'a>,
     _place: Place<'a>,
 }
@@ -89,17 +96,31 @@ impl<'a> Exchange<'a> {
         let path = self.shared.router.at(index);
         let plan = plan(path, &parts);
         let is_event = matches!(plan, Plan::Event(..));
+        let mut audit = None;
         let arrived = match plan {
             Plan::Page(page) => {
                 self.leave(body, &parts.headers).await;
                 return self.shared.pages.answer(page);
             }
             Plan::Refuse(problem) => Err(self.refuse(problem, body, &parts.headers).await),
-            Plan::Plain(function) => self.arrive(function, body, &parts.headers).await,
-            Plan::Event(mode, events) => self.arrive_event(mode, events, body, &parts.headers).await,
+            Plan::Plain(function, access) => match self.shared.doorkeeper.admit(access, &parts) {
+                Ok(caller) => {
+                    audit = (access == Access::Audited)
+                        .then(|| Audit::of(caller, &parts.method, path.route, &segment));
+                    self.arrive(Target { function, access }, body, &parts.headers).await
+                }
+                Err(problem) => Err(self.refuse(problem, body, &parts.headers).await),
+            },
+            Plan::Event(mode, events) => self.arrive_event(mode, events, body, &parts).await,
         };
         match arrived {
-            Ok(arrived) => self.call(path.route, segment, parts, arrived).await,
+            Ok(arrived) => {
+                let answer = self.call(path.route, segment, parts, arrived).await;
+                if let Some(audit) = audit {
+                    audit.write(answer.status());
+                }
+                answer
+            }
             Err(problem) => {
                 if let Some(context) = self.trace(path.route, &parts, None) {
                     crate::telemetry::end_span(&context, problem.status);
@@ -111,13 +132,13 @@ impl<'a> Exchange<'a> {
 
     async fn arrive(
         &self,
-        function: usize,
+        target: Target,
         body: Incoming,
         headers: &HeaderMap,
     ) -> Result<Arrived<'a>, Problem> {
-        let limit = self.description(function).body_limit;
+        let limit = self.description(target.function).body_limit;
         let (body, held) = self.read(limit, body, headers).await?;
-        self.enter(body, held, function, None)
+        self.enter(body, held, target, None)
     }
 
     async fn arrive_event(
@@ -125,8 +146,9 @@ impl<'a> Exchange<'a> {
         mode: Mode,
         events: Events,
         body: Incoming,
-        headers: &HeaderMap,
+        parts: &Parts,
     ) -> Result<Arrived<'a>, Problem> {
+        let headers = &parts.headers;
         let limit = match events {
             Events::Function(function) => self.description(function).body_limit,
             // Whose it is, is known only when it has been read.
@@ -147,18 +169,20 @@ impl<'a> Exchange<'a> {
         if body.len() > self.description(function).body_limit {
             return Err(too_large());
         }
-        self.enter(Bytes::new(), held, function, Some(Box::new(event)))
+        let access = self.description(function).events_from;
+        self.shared.doorkeeper.admit(access, parts)?;
+        self.enter(Bytes::new(), held, Target { function, access }, Some(Box::new(event)))
     }
 
     fn enter(
         &self,
         body: Bytes,
         held: Held<'a>,
-        function: usize,
+        target: Target,
         event: Option<Box<Event>>,
     ) -> Result<Arrived<'a>, Problem> {
         let place = self.shared.gate.enter().ok_or_else(|| Problem::overloaded(OVERLOADED))?;
-        Ok(Arrived { body, event, function, _held: held, _place: place })
+        Ok(Arrived { body, event, target, _held: held, _place: place })
     }
 
     /// The whole body, unless there are too many requests or it is not as it should be.
@@ -210,19 +234,29 @@ impl<'a> Exchange<'a> {
                 body: arrived.body,
             }),
         };
-        let run = self.run(arrived.function, call, is_event);
+        let run = self.run(arrived.target, call, is_event);
         let Some(context) = context else { return run.await };
         let response = run.with_context(context.clone()).await;
         crate::telemetry::end_span(&context, response.status());
         response
     }
 
-    async fn run(&self, function: usize, call: Call, is_event: bool) -> Answer {
+    async fn run(&self, Target { function, access }: Target, call: Call, is_event: bool) -> Answer {
         let mounted = &self.shared.functions[function];
-        let calling = async { mounted.function.call(call).await };
+        let calling = async {
+            let calling = mounted.function.call(call);
+            if access != Access::Staff {
+                return calling.await;
+            }
+            // What the staff asks may take long, and nobody else is to pay for an answer that nobody waits for.
+            tokio::select! {
+                result = calling => result,
+                () = self.connection.activity.client_gone() => Err(Failure::unavailable("the client has gone")),
+            }
+        };
         match AssertUnwindSafe(calling).catch_unwind().await {
             Ok(Ok(Reply::Done)) => {
-                let mut done = Response::new(Full::default());
+                let mut done = Response::new(Outgoing::whole(Bytes::new()));
                 *done.status_mut() = StatusCode::NO_CONTENT;
                 done
             }
@@ -230,14 +264,22 @@ impl<'a> Exchange<'a> {
                 self.shared.answers.encode(json, event_type, &self.shared.sources[function])
             }
             Ok(Ok(Reply::Answer { json, .. })) => {
-                let mut answer = Response::new(Full::new(json));
+                let mut answer = Response::new(Outgoing::whole(json));
                 answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 answer
             }
             Ok(Ok(Reply::Document(document))) => {
-                let mut answer = Response::new(Full::new(document.body));
+                let mut answer = Response::new(Outgoing::whole(document.body));
                 answer.headers_mut().extend(document.headers);
                 answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(document.content_type));
+                answer
+            }
+            Ok(Ok(Reply::Stream(stream))) => {
+                let content_type = HeaderValue::from_static(stream.content_type);
+                let Connection { activity, phases, .. } = self.connection;
+                let mut answer = Response::new(Outgoing::stream(stream, activity, phases.clone()));
+                answer.headers_mut().insert(CONTENT_TYPE, content_type);
+                answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 answer
             }
             Ok(Err(failure)) => {
@@ -262,6 +304,29 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// What an audit line says: who did what to whom, and what came of it.
+struct Audit {
+    caller: String,
+    method: Method,
+    route: &'static str,
+    /// What stood in the place of the braces may be a shopper's: who knows it can tell that it was this one, nobody else can.
+    subject: Option<blake3::Hash>,
+}
+
+impl Audit {
+    fn of(caller: Caller<'_>, method: &Method, route: &'static str, segment: &str) -> Self {
+        let plain = percent_decode_str(segment).collect::<Vec<u8>>();
+        let subject = (!segment.is_empty()).then(|| blake3::hash(&plain));
+        Self { caller: caller.0.to_owned(), method: method.clone(), route, subject }
+    }
+
+    fn write(&self, status: StatusCode) {
+        let Self { caller, method, route, subject } = self;
+        let subject = subject.map(|hash| hash.to_hex().to_string());
+        tracing::info!(target: "audit", caller, %method, route, subject, status = status.as_u16(), "the staff has done this");
+    }
+}
+
 /// What a request is to become, by its head.
 fn plan(path: &Path, parts: &Parts) -> Plan {
     let is_post = parts.method == Method::POST;
@@ -277,7 +342,7 @@ fn plan(path: &Path, parts: &Parts) -> Plan {
     }
     match path.handler(&parts.method) {
         Some(Handler::Page(page)) => Plan::Page(page),
-        Some(Handler::Function(function)) => Plan::Plain(function),
+        Some(Handler::Function(function, access)) => Plan::Plain(function, access),
         None if is_post && path.events.is_some() => {
             Plan::Refuse(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a CloudEvent is expected here"))
         }

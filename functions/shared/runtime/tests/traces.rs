@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use function::{Call, Description, Failure, Function, Reply, Route};
+use function::{Access, Call, Description, Failure, Function, Reply, Route};
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
 use runtime::{LogFormat, Mounts, Server, ServerOptions, Telemetry, TelemetryOptions};
@@ -16,8 +16,15 @@ struct Traced;
 
 impl Function for Traced {
     fn describe(&self) -> Description {
-        let routes = &[Route { method: "POST", path: "/traced" }];
-        Description { name: "traced", path: "/traced", routes, events: &[], body_limit: 1_000 }
+        let routes = const { &[Route::public("POST", "/traced")] };
+        Description {
+            name: "traced",
+            path: "/traced",
+            routes,
+            events: &[],
+            events_from: Access::Public,
+            body_limit: 1_000,
+        }
     }
 
     async fn call(&self, _: Call) -> Result<Reply, Failure> {

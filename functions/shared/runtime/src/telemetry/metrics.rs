@@ -20,7 +20,7 @@ const BOUNDS: [f64; 17] =
 /// All others are `_OTHER`, as the convention says: a client must not be able to make up time series.
 const METHODS: [&str; 6] = ["POST", "GET", "DELETE", "HEAD", "PUT", "OPTIONS"];
 /// Every status that this runtime answers with; all others share the last place, 500.
-const STATUSES: [u16; 11] = [204, 200, 400, 404, 405, 408, 413, 415, 503, 507, 500];
+const STATUSES: [u16; 14] = [204, 200, 400, 401, 403, 404, 405, 408, 413, 415, 421, 503, 507, 500];
 
 /// Measures requests. The labels of each series are built once.
 #[derive(Debug)]

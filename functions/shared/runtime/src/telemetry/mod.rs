@@ -95,7 +95,7 @@ impl Telemetry {
     }
 
     /// All metrics as Prometheus reads them.
-    pub(crate) fn prometheus_text(&self) -> Bytes {
+    pub fn prometheus_text(&self) -> Bytes {
         let text = TextEncoder::new().encode_to_string(&self.0.registry.gather());
         text.map(Bytes::from).unwrap_or_else(|error| {
             tracing::error!(%error, "metrics cannot be written");

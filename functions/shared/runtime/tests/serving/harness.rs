@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cloudevents::{AttributesReader, Event};
-use function::{Call, Description, Failure, Function, Refused, Reply, Request, Route};
+use function::{Access, Call, Description, Failure, Function, Refused, Reply, Request, Route};
 use runtime::{LogFormat, Mounts, Server, ServerOptions, Telemetry, TelemetryOptions};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
@@ -80,12 +80,15 @@ impl Function for Echo {
         Description {
             name: "echo",
             path: "/echo",
-            routes: &[
-                Route { method: "POST", path: "/echo" },
-                Route { method: "GET", path: "/echo/{key}" },
-                Route { method: "DELETE", path: "/echo/{key}" },
-            ],
+            routes: const {
+                &[
+                    Route::public("POST", "/echo"),
+                    Route::public("GET", "/echo/{key}"),
+                    Route::public("DELETE", "/echo/{key}"),
+                ]
+            },
             events: &["test.echo"],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }
@@ -111,6 +114,7 @@ impl Function for Sink {
             path: "/sink",
             routes: &[],
             events: &["test.sink"],
+            events_from: Access::Public,
             body_limit: BODY_LIMIT,
         }
     }

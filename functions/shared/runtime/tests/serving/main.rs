@@ -5,3 +5,5 @@ mod events;
 mod harness;
 mod http;
 mod limits;
+mod staff;
+mod streams;
