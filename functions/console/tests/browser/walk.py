@@ -70,6 +70,8 @@ def walked(world, path):
         wrong.append(traceback.format_exc())
     finally:
         wrong += world.close_pages()
+        if not world.allezon.child:
+            world.allezon.start()
     return told, "\n       ".join(wrong)
 
 
