@@ -71,10 +71,10 @@ function hearNow(now) {
   for (const old of seconds.keys()) if (old <= second - KEPT_S) seconds.delete(old);
   const { tags, queries, refused, failed } = now.rates ?? {};
   const visible = Object.values(now.visibility_ms ?? {}).filter((ms) => ms !== null);
-  byId("now-tags").textContent = number(tags);
-  byId("now-queries").textContent = number(queries);
-  byId("now-refused").textContent = number(refused);
-  byId("now-failed").textContent = number(failed);
+  byId("now-tags").textContent = rate(tags);
+  byId("now-queries").textContent = rate(queries);
+  byId("now-refused").textContent = rate(refused);
+  byId("now-failed").textContent = rate(failed);
   byId("now-visibility").textContent = number(visible.length ? Math.max(...visible) : null);
   byId("now-refused-tile").classList.toggle("warn", refused > 0);
   byId("now-failed-tile").classList.toggle("bad", failed > 0);
@@ -83,6 +83,8 @@ function hearNow(now) {
   byId("now-problems").replaceChildren(...(problems.length ? problems : [el("li", { class: "quiet" }, "None.")]));
   drawRates();
 }
+
+const rate = (value) => number(value, value < 10 ? 1 : 0);
 
 function showWorkers({ lag, visibility_ms: visibility }) {
   const behind = new Map((lag ?? []).map(({ worker, events }) => [worker, events]));

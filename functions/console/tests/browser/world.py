@@ -170,9 +170,11 @@ def tag_of(cookie, seconds, action="VIEW", **product):
 class Watched:
     """A page, and all that a person would not forgive."""
 
-    def __init__(self, context, origin, breaks):
+    def __init__(self, context, origin, breaks, tree):
         self.forgiven, self.wrong, self.charts = [], [], []
         self.page = context.new_page()
+        if tree:
+            self.page.route(re.compile(r"/console(/[a-z]+\.[a-z]+)?(#.*)?$"), of_the_tree)
         for file, old, new in breaks:
             path = "/console" if file == "console.html" else f"/console/{re.escape(file)}"
             self.page.route(re.compile(f"{path}(#.*)?$"), broken(old, new))
@@ -195,24 +197,38 @@ class Watched:
         return [wrong for wrong in self.wrong if not any(part in wrong for part in self.forgiven)]
 
 
+def source_of(url):
+    return PAGE / (url.split("#")[0].split("/console", 1)[1].strip("/") or "console.html")
+
+
+def served(route, text):
+    """The text in the place of the file, with the headers that it is served with."""
+    response = route.fetch()
+    headers = {name: value for name, value in response.headers.items() if name not in ("content-length", "content-encoding")}
+    route.fulfill(status=response.status, headers=headers, body=text)
+
+
+def of_the_tree(route):
+    served(route, source_of(route.request.url).read_text())
+
+
 def broken(old, new):
     """Serves a file of the page with one thing broken."""
     def serve(route):
-        response = route.fetch()
-        text = response.text()
+        text = source_of(route.request.url).read_text()
         if old not in text:
             raise SystemExit(f"nothing to break: {old!r} is no longer in the page: adapt breaks.py")
-        headers = {name: value for name, value in response.headers.items() if name not in ("content-length", "content-encoding")}
-        route.fulfill(status=response.status, headers=headers, body=text.replace(old, new))
+        served(route, text.replace(old, new))
     return serve
 
 
 class World:
     """One server with known tags, one browser; each walk opens pages of its own."""
 
-    def __init__(self, breaks=()):
+    def __init__(self, tree=False):
         self.allezon = Allezon()
-        self.breaks = list(breaks)
+        self.tree = tree
+        self.breaks = []
         self.opened = []
 
     def begin(self):
@@ -250,7 +266,7 @@ class World:
         context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True, **options)
         context.set_default_timeout(15_000)
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)
-        watched = Watched(context, origin, self.breaks)
+        watched = Watched(context, origin, self.breaks, self.tree)
         self.opened.append(watched)
         watched.page.watched = watched
         watched.page.goto(f"{origin}/console{hash}")
