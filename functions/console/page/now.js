@@ -45,6 +45,7 @@ export function hide() {
   ends.forEach((end) => end());
   ends = [];
   clearTimeout(staleTimer);
+  clearTimeout(minutesTimer);
 }
 
 byId("now-pause").addEventListener("click", () => {
@@ -104,7 +105,7 @@ function drawRates() {
   const values = (rate) => each.map((second) => seconds.get(second)?.[rate] ?? null);
   const tags = values("tags"), most = Math.max(0, ...tags);
   const labels = each.map((second) => new Date(second * 1000).toISOString().slice(11, 19));
-  const spec = { kind: "line", title: "Tags and queries a second", height: CHART_HEIGHT, labels,
+  const spec = { kind: "line", title: "", height: CHART_HEIGHT, labels,
     series: [{ name: "tags", values: tags }, { name: "queries", values: values("queries") }] };
   chart.show(spec, `Line chart of tags and queries a second over the last five minutes; at most ${number(most)} tags a second.`);
 }
@@ -129,7 +130,7 @@ function showMinutes() {
   byId("minutes-rows").replaceChildren(...newest.toReversed().map(row));
   const values = (action) => newest.map((minute) => minutes.get(minute)[action].count);
   const sum = (action) => number(values(action).reduce((a, b) => a + b, 0));
-  const spec = { kind: "bar", title: "Views and buys of each minute", height: CHART_HEIGHT + 40, labels: newest.map((minute) => minute.slice(11, 16)),
+  const spec = { kind: "bar", title: "", height: CHART_HEIGHT + 40, labels: newest.map((minute) => minute.slice(11, 16)),
     series: [{ name: "views", values: values("views") }, { name: "buys", values: values("buys") }] };
   minutesChart.show(spec, `Bar chart of the newest ${newest.length} minutes, ${sum("views")} views and ${sum("buys")} buys. The table has all values.`);
 }

@@ -10,7 +10,7 @@ import urllib.parse
 
 from axe_playwright_python.sync_playwright import Axe
 
-from world import IMAGE, LONG, PAGE, SCRIPT, TABS, Allezon, check, eventually, same, utc
+from world import IMAGE, LONG, PAGE, SCRIPT, TABS, Allezon, check, eventually, same, text_of, utc
 
 MOST_COMPRESSED = 150 * 1024
 TITLES = {"now": "Now", "explore": "Explore", "shopper": "Shopper", "functions": "Functions", "letters": "Dead letters"}
@@ -450,6 +450,8 @@ def looks(world, theme, width):
         fits(page, tab)
         blue = page.evaluate(BLUE)
         check(not blue, f"blue on {tab}: {blue[:5]}")
+        drawn = [colour for svg in page.watched.drawn for colour in re.findall("#[0-9a-fA-F]{6}", text_of(svg)) if is_bluish(colour)]
+        check(not drawn, f"blue in a chart of {tab}: {sorted(set(drawn))}")
         pixels = blue_pixels(world, page)
         check(pixels < 20, f"{pixels} blue pixels on {tab}")
         unseen = page.evaluate(UNFOCUSED)
@@ -462,6 +464,12 @@ def looks(world, theme, width):
 
 
 DIALOGS = {"shopper": ["#shopper-erase", ".line .whole"], "letters": ["#letters-all:enabled, #letters-rows button", "#letters-rows button"]}
+
+
+def is_bluish(colour):
+    """Of a chart's few colours, also weak ones: a grid of bluish grey among wood."""
+    red, green, blue = (int(colour[n:n + 2], 16) for n in (1, 3, 5))
+    return blue > max(red, green) + 4
 
 
 def fits(page, what):
