@@ -9,6 +9,7 @@ import time
 import urllib.parse
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Error as BrowserError
 
 from world import IMAGE, LONG, PAGE, SCRIPT, TABS, Allezon, check, eventually, same, text_of, utc
 
@@ -272,6 +273,9 @@ def explore_states(world):
     asked(page)
     eventually(lambda: same(len(failed), 2, "requests that another overtook"), 5, page)
     same_table(page, world.allezon.explore(world.question()), 0)
+    for route in waiting:
+        with contextlib.suppress(BrowserError):
+            route.abort()
     page.click("button[data-newest='60']")
     eventually(lambda: check(page.input_value("#explore-to") >= world.shown(world.to), "the newest hour is not found"), 5, page)
 
@@ -391,7 +395,7 @@ def functions(world):
         "scale": {"min": 0, "max": 5, "metric": "rps", "target": 700}, "errors": [{"at": "2026-11-22T07:00:00Z", "what": f"error {n}"} for n in range(5)]}]}
     page.route("**/console/functions", lambda route: route.fulfill(json=many))
     page.click("#functions-again")
-    wait_text(page, "#functions-rows", lambda text: "1 of 2" in text and "0 to 5, 700 rps each" in text and "and 2 more" in text and SCRIPT in text, "a cluster's functions")
+    wait_text(page, "#functions-rows", lambda text: "1 of 2" in text and "0 to 5, 700 rps each" in text and "error 2" in text and "and 2 more" in text and SCRIPT in text, "a cluster's functions")
 
 
 def letters(world):

@@ -140,7 +140,7 @@ class Allezon:
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     self.ask("POST", "/user_tags", json.dumps(tag_at(chance, time.time())))
                     if chance.random() < 0.3:
-                        self.ask("POST", "/aggregates?time_range=2022-03-22T12:00:00_2022-03-22T12:01:00&action=BUY&aggregates=COUNT")
+                        self.ask("POST", "/user_profiles/lucy?time_range=2022-03-22T12:00:00_2022-03-22T13:00:00")
         senders = [threading.Thread(target=go) for _ in range(2)]
         for sender in senders:
             sender.start()
@@ -215,7 +215,12 @@ def source_of(url):
 
 def served(route, text):
     """The text in the place of the file, with the headers that it is served with."""
-    response = route.fetch()
+    try:
+        response = route.fetch()
+    except BrowserError:
+        # The server is gone: so it is for the page.
+        route.abort()
+        return
     headers = {name: value for name, value in response.headers.items() if name not in ("content-length", "content-encoding")}
     route.fulfill(status=response.status, headers=headers, body=text)
 
