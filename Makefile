@@ -101,7 +101,10 @@ clean: ## delete what was built
 cluster-lint: ## check cluster/: manifests, alerts and dashboards, the edge with a real Envoy, the scripts, that no secret is in git
 	./.ci/cluster
 
-.PHONY: grafana kibana prometheus alertmanager credentials
+.PHONY: console grafana kibana prometheus alertmanager credentials
+console: ## open the functions' own page of the cluster that KUBECONFIG names, on 127.0.0.1:8443
+	./cluster/look console
+
 grafana: ## open the dashboards of the cluster that KUBECONFIG names, on 127.0.0.1:3000
 	./cluster/look grafana
 
