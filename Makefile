@@ -27,7 +27,7 @@ run: ## build and start Allezon on 127.0.0.1:8080 with its data in ./data
 	target/release/allezon --listen $(ADDRESS) --data $(DATA)
 
 # What runs as a process of its own on a cluster, and `local`, which runs them here.
-PROGRAMS = local replay user-tags user-profiles aggregates explore profile-worker aggregate-worker sealer id-service deliverer
+PROGRAMS = local replay user-tags user-profiles aggregates explore staff-console dead-letters profile-worker aggregate-worker sealer id-service deliverer
 
 .PHONY: local
 local: ## build and start Kafka and every function as a process of its own (wants ALLEZON_AEROSPIKE=HOST:PORT, Java, Maven)
