@@ -48,6 +48,11 @@ demo: ## start Allezon on a fresh directory, score it over some minutes of logic
 test: ## run all tests, with a real Kafka (Java 17 and Maven; without them those suites are skipped by name)
 	PATH="$(WITH_CMAKE):$$PATH" $(CARGO) test --workspace --locked --features embedded/kafka
 
+.PHONY: console-test
+console-test: ## walk the console in a headless Chromium, with the debug build of allezon (WALK= its options; skipped without chromium)
+	$(CARGO) build --locked -p embedded
+	./functions/console/tests/browser/run $(WALK)
+
 .PHONY: test-cluster
 test-cluster: ## try the functions on the cluster that KUBECONFIG names, in a namespace of its own (cluster/suite/run --help; SUITE= its options)
 	./cluster/suite/run $(SUITE)

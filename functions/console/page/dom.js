@@ -101,11 +101,12 @@ function copyOldWay(text, button) {
 
 const PLACES = new Map();
 
-/** A number for people: `1,234.5`; `–` for none. */
-export function number(value, places = 0) {
+/** A number for people: `1,234.5`, with so many places at most and at least; `–` for none. */
+export function number(value, most = 0, least = 0) {
   if (value === null || value === undefined) return "–";
-  if (!PLACES.has(places)) PLACES.set(places, new Intl.NumberFormat("en", { maximumFractionDigits: places }));
-  return PLACES.get(places).format(value);
+  const key = `${most} ${least}`;
+  if (!PLACES.has(key)) PLACES.set(key, new Intl.NumberFormat("en", { maximumFractionDigits: most, minimumFractionDigits: least }));
+  return PLACES.get(key).format(value);
 }
 
 /** A time in ms as `2026-11-22 07:30:00`, UTC. */

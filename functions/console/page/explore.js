@@ -250,7 +250,7 @@ function showRows() {
   const cell = (value, n) => {
     if (n === 0) return el("th", { scope: "row", class: "keep" }, value.replace("T", " ").slice(0, 16));
     if (n <= state.by.length) return el("td", { class: "text" }, name(value));
-    return el("td", { class: "n" }, number(value, 2));
+    return el("td", { class: "n" }, number(value, 2, answer.columns[n] === "avg_price" ? 2 : 0));
   };
   field("table").tBodies[0].append(...rows.slice(rowsShown, rowsShown + ROWS_AT_ONCE).map((row) => el("tr", {}, ...row.map(cell))));
   rowsShown = Math.min(rows.length, rowsShown + ROWS_AT_ONCE);

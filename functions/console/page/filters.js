@@ -80,8 +80,8 @@ function row({ column, mode, values }) {
   };
   values.forEach(addValue);
   made.append(columns, modes, chips, typed,
-    el("button", { type: "button", class: "small", onclick: () => { made.addTyped(); typed.focus(); } }, "Add value"),
-    el("button", { type: "button", class: "small", onclick: () => addValue("") }, "Add the empty name"),
+    el("button", { type: "button", class: "small", onclick: () => { made.addTyped(); typed.focus(); } }, "Add"),
+    el("button", { type: "button", class: "small", onclick: () => addValue("") }, "Add (empty)"),
     el("button", { type: "button", class: "small", onclick: remove, "aria-label": "Remove this filter" }, "Remove"));
   return made;
 }
