@@ -208,13 +208,16 @@ class World:
     def __init__(self, overlay, keep):
         self.overlay, self.keep = overlay, keep
         self.is_production = not overlay.endswith("minimal")
-        self.work = Path(tempfile.mkdtemp(prefix="allezon-suite."))
         self.kn = os.environ.get("ALLEZON_KN", "kn").split()
         self.spaces = []
         self.aerospike = None
+        for program in ("kubectl", self.kn[0]):
+            expect(shutil.which(program), f"{program} is needed")
+        run("kubectl", "version", "--request-timeout=20s")
         self.gateway = self.find_gateway("kourier", "ALLEZON_GATEWAY")
         self.internal_gateway = self.find_gateway("kourier-internal", "ALLEZON_INTERNAL_GATEWAY") if self.is_production else None
         self.domain = self.find_domain()
+        self.work = Path(tempfile.mkdtemp(prefix="allezon-suite."))
 
     @staticmethod
     def find_gateway(service, variable):

@@ -61,7 +61,7 @@ async fn everything_starts_and_nothing_is_left() {
     assert!(text.contains(r#""PORT": null"#), "{text}");
 
     let pids = pids(&home, &cluster).await;
-    assert_eq!(pids.len(), 11);
+    assert_eq!(pids.len(), 13);
     assert!(pids.iter().all(|pid| lives(*pid)));
     cluster.stop().await;
     assert!(!pids.iter().any(|pid| lives(*pid)));
