@@ -47,7 +47,7 @@ function row({ column, mode, values }) {
   const made = el("div", { class: "filter", role: "group", "aria-label": `Filter ${id}` });
   made.values = [];
   const chips = el("span", { class: "chips" });
-  const typed = el("input", { "data-value": true, "aria-label": "Value", list: `values-${column}`, spellcheck: "false", autocapitalize: "off", placeholder: "value, Enter adds it" });
+  const typed = el("input", { "data-value": true, "aria-label": "Value", list: `values-${column}`, spellcheck: "false", autocapitalize: "off", placeholder: "value and Enter" });
   const columns = el("select", { "data-column": true, "aria-label": "Column", onchange: () => typed.setAttribute("list", `values-${columns.value}`) }, ...Object.entries(COLUMNS).map(option));
   const modes = el("select", { "data-mode": true, "aria-label": "How" }, ...Object.entries(MODES).map(option));
   columns.value = column;

@@ -45,6 +45,7 @@ export function hide() {
   ends.forEach((end) => end());
   ends = [];
   clearTimeout(staleTimer);
+  clearTimeout(minutesTimer);
 }
 
 byId("now-pause").addEventListener("click", () => {
@@ -71,10 +72,10 @@ function hearNow(now) {
   for (const old of seconds.keys()) if (old <= second - KEPT_S) seconds.delete(old);
   const { tags, queries, refused, failed } = now.rates ?? {};
   const visible = Object.values(now.visibility_ms ?? {}).filter((ms) => ms !== null);
-  byId("now-tags").textContent = number(tags);
-  byId("now-queries").textContent = number(queries);
-  byId("now-refused").textContent = number(refused);
-  byId("now-failed").textContent = number(failed);
+  byId("now-tags").textContent = rate(tags);
+  byId("now-queries").textContent = rate(queries);
+  byId("now-refused").textContent = rate(refused);
+  byId("now-failed").textContent = rate(failed);
   byId("now-visibility").textContent = number(visible.length ? Math.max(...visible) : null);
   byId("now-refused-tile").classList.toggle("warn", refused > 0);
   byId("now-failed-tile").classList.toggle("bad", failed > 0);
@@ -83,6 +84,8 @@ function hearNow(now) {
   byId("now-problems").replaceChildren(...(problems.length ? problems : [el("li", { class: "quiet" }, "None.")]));
   drawRates();
 }
+
+const rate = (value) => number(value, value < 10 ? 1 : 0);
 
 function showWorkers({ lag, visibility_ms: visibility }) {
   const behind = new Map((lag ?? []).map(({ worker, events }) => [worker, events]));
@@ -102,7 +105,7 @@ function drawRates() {
   const values = (rate) => each.map((second) => seconds.get(second)?.[rate] ?? null);
   const tags = values("tags"), most = Math.max(0, ...tags);
   const labels = each.map((second) => new Date(second * 1000).toISOString().slice(11, 19));
-  const spec = { kind: "line", title: "Tags and queries a second", height: CHART_HEIGHT, labels,
+  const spec = { kind: "line", title: "", height: CHART_HEIGHT, labels,
     series: [{ name: "tags", values: tags }, { name: "queries", values: values("queries") }] };
   chart.show(spec, `Line chart of tags and queries a second over the last five minutes; at most ${number(most)} tags a second.`);
 }
@@ -127,7 +130,7 @@ function showMinutes() {
   byId("minutes-rows").replaceChildren(...newest.toReversed().map(row));
   const values = (action) => newest.map((minute) => minutes.get(minute)[action].count);
   const sum = (action) => number(values(action).reduce((a, b) => a + b, 0));
-  const spec = { kind: "bar", title: "Views and buys of each minute", height: CHART_HEIGHT + 40, labels: newest.map((minute) => minute.slice(11, 16)),
+  const spec = { kind: "bar", title: "", height: CHART_HEIGHT + 40, labels: newest.map((minute) => minute.slice(11, 16)),
     series: [{ name: "views", values: values("views") }, { name: "buys", values: values("buys") }] };
   minutesChart.show(spec, `Bar chart of the newest ${newest.length} minutes, ${sum("views")} views and ${sum("buys")} buys. The table has all values.`);
 }

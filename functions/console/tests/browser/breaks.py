@@ -1,7 +1,7 @@
 """What is broken in the page to try the paths: the path that must notice, the file, what stands there, what is put there, and why."""
 
 BREAKS = [
-    ("now", "now.js", 'byId("now-tags").textContent = number(tags);', "", "tags a second stay unknown"),
+    ("now", "now.js", 'byId("now-tags").textContent = rate(tags);', "", "tags a second stay unknown"),
     ("now", "now.js", "number(buys.sum_price)", "number(views.sum_price)", "revenue is that of views"),
     ("now", "now.js", "  hide();\n  tell(\"now-state\", \"paused\");", '  tell("now-state", "paused");', "a pause that is none"),
     ("now", "now.js", "const KEPT_S", 'console.error("broken");\nconst KEPT_S', "an error in the console"),

@@ -24,6 +24,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="the paths, and what they try")
     parser.add_argument("--self-test", action="store_true", help="try the paths themselves")
     parser.add_argument("--pictures", action="store_true", help="write docs/console-*.png instead")
+    parser.add_argument("--tree", action="store_true", help="the page as it is in the tree, not as it was built into the program")
     options = parser.parse_args()
     if options.list:
         for path in PATHS:
@@ -34,7 +35,7 @@ def main():
         sys.exit(f"no path {', '.join(sorted(unknown))}; --list tells all")
     if not os.access(os.environ["ALLEZON"], os.X_OK):
         sys.exit(f"{os.environ['ALLEZON']} is not there: cargo build -p embedded, or ALLEZON=...")
-    world = World()
+    world = World(options.tree)
     try:
         world.begin()
         if options.pictures:

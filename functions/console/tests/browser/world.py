@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 
+from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "page"
@@ -112,12 +114,13 @@ class Allezon:
         return self.json("POST", "/explore", question)
 
     def send(self, tags):
-        """Posts all; what is not taken now is sent again."""
+        """Posts all; what is not taken now is sent again, under its key, since it may be stored for all that."""
         def send_some(some):
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
             for tag in some:
+                key = {"idempotency-key": secrets.token_hex(8)}
                 while True:
-                    connection.request("POST", "/user_tags", json.dumps(tag))
+                    connection.request("POST", "/user_tags", json.dumps(tag), key)
                     response = connection.getresponse()
                     response.read()
                     if response.status == 204:
@@ -137,7 +140,7 @@ class Allezon:
                 with contextlib.suppress(OSError, http.client.HTTPException):
                     self.ask("POST", "/user_tags", json.dumps(tag_at(chance, time.time())))
                     if chance.random() < 0.3:
-                        self.ask("POST", "/user_profiles/lucy?time_range=2022-03-22T12:00:00_2022-03-22T13:00:00")
+                        self.ask("POST", "/aggregates?time_range=2022-03-22T12:00:00_2022-03-22T12:01:00&action=BUY&aggregates=COUNT")
         senders = [threading.Thread(target=go) for _ in range(2)]
         for sender in senders:
             sender.start()
@@ -170,15 +173,18 @@ def tag_of(cookie, seconds, action="VIEW", **product):
 class Watched:
     """A page, and all that a person would not forgive."""
 
-    def __init__(self, context, origin, breaks):
-        self.forgiven, self.wrong, self.charts = [], [], []
+    def __init__(self, context, origin, breaks, tree):
+        self.forgiven, self.wrong, self.charts, self.drawn = [], [], [], []
         self.page = context.new_page()
+        if tree:
+            self.page.route(re.compile(r"/console(/[a-z]+\.[a-z]+)?(#.*)?$"), of_the_tree)
         for file, old, new in breaks:
             path = "/console" if file == "console.html" else f"/console/{re.escape(file)}"
             self.page.route(re.compile(f"{path}(#.*)?$"), broken(old, new))
         self.page.on("console", lambda said: said.type in ("error", "warning") and self.wrong.append(f"console: {said.text}"))
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("request", lambda request: self.requested(request, origin))
+        self.page.on("response", lambda response: response.url.endswith("/console/chart") and self.drawn.append(response))
         self.page.on("dialog", lambda dialog: (self.wrong.append(f"a script of a name has run: {dialog.message}"), dialog.dismiss()))
 
     def requested(self, request, origin):
@@ -195,24 +201,46 @@ class Watched:
         return [wrong for wrong in self.wrong if not any(part in wrong for part in self.forgiven)]
 
 
+def text_of(response):
+    """Nothing where the page did not wait for it."""
+    try:
+        return response.text()
+    except BrowserError:
+        return ""
+
+
+def source_of(url):
+    return PAGE / (url.split("#")[0].split("/console", 1)[1].strip("/") or "console.html")
+
+
+def served(route, text):
+    """The text in the place of the file, with the headers that it is served with."""
+    response = route.fetch()
+    headers = {name: value for name, value in response.headers.items() if name not in ("content-length", "content-encoding")}
+    route.fulfill(status=response.status, headers=headers, body=text)
+
+
+def of_the_tree(route):
+    served(route, source_of(route.request.url).read_text())
+
+
 def broken(old, new):
     """Serves a file of the page with one thing broken."""
     def serve(route):
-        response = route.fetch()
-        text = response.text()
+        text = source_of(route.request.url).read_text()
         if old not in text:
             raise SystemExit(f"nothing to break: {old!r} is no longer in the page: adapt breaks.py")
-        headers = {name: value for name, value in response.headers.items() if name not in ("content-length", "content-encoding")}
-        route.fulfill(status=response.status, headers=headers, body=text.replace(old, new))
+        served(route, text.replace(old, new))
     return serve
 
 
 class World:
     """One server with known tags, one browser; each walk opens pages of its own."""
 
-    def __init__(self, breaks=()):
+    def __init__(self, tree=False):
         self.allezon = Allezon()
-        self.breaks = list(breaks)
+        self.tree = tree
+        self.breaks = []
         self.opened = []
 
     def begin(self):
@@ -250,7 +278,7 @@ class World:
         context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True, **options)
         context.set_default_timeout(15_000)
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)
-        watched = Watched(context, origin, self.breaks)
+        watched = Watched(context, origin, self.breaks, self.tree)
         self.opened.append(watched)
         watched.page.watched = watched
         watched.page.goto(f"{origin}/console{hash}")
