@@ -2,6 +2,7 @@
 //! `columns` against a list of rows; here, what is asked and how it is answered.
 
 mod live;
+mod patience;
 mod refusals;
 mod shop;
 
