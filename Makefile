@@ -27,7 +27,7 @@ run: ## build and start Allezon on 127.0.0.1:8080 with its data in ./data
 	target/release/allezon --listen $(ADDRESS) --data $(DATA)
 
 # What runs as a process of its own on a cluster, and `local`, which runs them here.
-PROGRAMS = local replay user-tags user-profiles aggregates explore profile-worker aggregate-worker sealer id-service deliverer
+PROGRAMS = local replay user-tags user-profiles aggregates explore staff-console dead-letters profile-worker aggregate-worker sealer id-service deliverer
 
 .PHONY: local
 local: ## build and start Kafka and every function as a process of its own (wants ALLEZON_AEROSPIKE=HOST:PORT, Java, Maven)
@@ -106,7 +106,10 @@ clean: ## delete what was built
 cluster-lint: ## check cluster/: manifests, alerts and dashboards, the edge with a real Envoy, the scripts, that no secret is in git
 	./.ci/cluster
 
-.PHONY: grafana kibana prometheus alertmanager credentials
+.PHONY: console grafana kibana prometheus alertmanager credentials
+console: ## open the functions' own page of the cluster that KUBECONFIG names, on 127.0.0.1:8443
+	./cluster/look console
+
 grafana: ## open the dashboards of the cluster that KUBECONFIG names, on 127.0.0.1:3000
 	./cluster/look grafana
 

@@ -10,6 +10,8 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "cluster"
 VALIDATE = ROOT.parent / "shared/tools/validate_manifests.py"
+# Which functions the edge asks by the gateway that has addresses for them, and which by the internal one: variables of its Deployment.
+OUTSIDE, INSIDE = ("USER_TAGS", "USER_PROFILES", "AGGREGATES"), ("EXPLORE", "CONSOLE", "DEAD_LETTERS")
 CLUSTERS = sorted(p.parent.name for p in (CLUSTER / "clusters").glob("*/settings"))
 
 passed = 0
@@ -109,8 +111,20 @@ def the_same(name, objects):
         check(f"{name}: five revisions are kept", [] if {serving["config"]["gc"][f"{m}-non-active-revisions"] for m in ("min", "max")} == {"5"} else ["others"])
     env = {e["name"]: e.get("value") for e in pods(objects["edge"])[0]["containers"][0]["env"]}
     check(f"{name}: the edge's domain is the settings'", [] if env["FUNCTIONS_DOMAIN"] == values["FUNCTIONS_DOMAIN"] else [env["FUNCTIONS_DOMAIN"]])
-    services = {o["metadata"]["name"] for o in objects.get("functions", []) if o["apiVersion"].startswith("serving.knative.dev/")}
-    check(f"{name}: the edge leads to functions that are there", sorted({env[v] for v in ("USER_TAGS", "USER_PROFILES", "AGGREGATES")} - services) if services else [])
+    services = {o["metadata"]["name"]: o["metadata"].get("labels", {}) for o in objects.get("functions", []) if o["apiVersion"].startswith("serving.knative.dev/")}
+    check(f"{name}: the edge leads to functions that are there", sorted({env[v] for v in OUTSIDE + INSIDE} - services.keys()) if services else [])
+    check(f"{name}: the edge asks functions without an address by the internal gateway",
+          [env[v] for v in OUTSIDE if services.get(env[v], {}).get("networking.knative.dev/visibility") == "cluster-local"])
+    places = [one(objects["edge"], "Service", way)["spec"]["externalName"].split(".", 1) for way in ("gateway", "internal")]
+    check(f"{name}: both gateways are Kourier's", [] if [p[0] for p in places] == ["kourier", "kourier-internal"] and places[0][1] == places[1][1] else [str(places)])
+    # knative/gateway lets it in by these.
+    edge = one(objects["edge"], "Deployment", "edge")
+    wanted = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": edge["metadata"]["namespace"]}},
+              "podSelector": {"matchLabels": edge["spec"]["template"]["metadata"]["labels"]}}
+    policy = one(render(ROOT / "knative/gateway")[1], "NetworkPolicy")["spec"]["ingress"]
+    check(f"{name}: the internal gateway lets the edge in", [] if any(wanted in rule.get("from", []) and {p["port"] for p in rule["ports"]} == {8081, 8444} for rule in policy) else ["it does not"])
+    out = [port["port"] for rule in one(objects["edge"], "NetworkPolicy", "edge")["spec"]["egress"] for port in rule.get("ports", []) if port["port"] != 53]
+    check(f"{name}: the edge reaches both gateways and nobody else", [] if sorted(out) == [8080, 8081] else out)
     if any(o["kind"] == "Certificate" for o in objects["edge"]):
         certificate = one(objects["edge"], "Certificate")["spec"]
         issuers = {o["metadata"]["name"] for o in objects["edge"] if o["kind"] == "ClusterIssuer"}

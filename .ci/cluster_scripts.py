@@ -1,4 +1,5 @@
 """Tries cluster/up, down, check and look on copies of the manifests, before a stand-in of kubectl that remembers what it was told."""
+import base64
 import http.server
 import json
 import os
@@ -212,6 +213,19 @@ def up(world):
     (world.folder / "cluster/clusters/production/secrets/alerts.env").write_text("PEOPLE=http://x\nWATCHDOG=http://x\n")
     world.begin()
     check("up: who is told", (world.run("up", "production", "--only", "monitoring"), "nobody is told" in world.said, world.log("Secret")), (0, False, ["apply Secret monitoring alerts"]))
+    (secrets / "staff").write_text("# who\nann:0123456789abcdef\n")
+    world.begin()
+    check("up: who may", (world.run("up", "minimal", "--only", "namespace"), world.log("Secret"), "nobody may" in world.said),
+          (0, ["apply Secret allezon registry", "apply Secret allezon staff"], False))
+    for wrong in ("ann:short\n", "ann\n", ":0123456789abcdef\n", "# nobody\n"):
+        (secrets / "staff").write_text(wrong)
+        world.begin()
+        check(f"up: who may, wrong: {wrong}", (world.run("up", "minimal", "--only", "namespace"), "NAME:TOKEN" in world.said, world.log("Secret allezon staff")), (1, True, []))
+    (secrets / "staff").unlink()
+    world.begin()
+    check("up: nobody may", (world.run("up", "minimal", "--only", "namespace"), "nobody may see" in world.said), (0, True))
+    world.begin(secrets={"staff": "x"})
+    check("up: somebody has said who may", (world.run("up", "minimal", "--only", "namespace"), "nobody may see" in world.said), (0, False))
     world.begin()
     check("up: from", (world.run("up", "minimal", "--from", "functions"), world.log("Kafka ")), (0, []))
     world.begin()
@@ -282,7 +296,8 @@ class Edge(http.server.BaseHTTPRequestHandler):
         return self.reply(200, json.dumps({"rows": [["x", "VIEW", self.mark, "1"]]}, separators=(",", ":")))
 
     def do_DELETE(self):
-        self.reply(204, "")
+        # ann, with a quote in her token.
+        self.reply(204 if self.headers["authorization"] == "Basic " + base64.b64encode(b'ann:0123456789"abcdef').decode() else 401, "")
 
     def reply(self, status, body):
         self.send_response(status)
@@ -310,7 +325,10 @@ def checking(world):
     there = {**world.state(), "metrics": METRICS % 0, "traffic": {"user-tags": "true=100"}}
     world.begin(**there)
     check("check", (world.run("check", "minimal", *where), "minimal is well" in world.said, [l for l in world.said.splitlines() if "NOT OK" in l]), (0, True, []))
+    check("check: nobody may erase", "could not be erased (401: there is no Secret staff)" in world.said, True)
     check("check: score", world.log("(?i)job edge score"), ["delete job edge score", "apply Job edge score"])
+    world.begin(**{**there, "secrets": {"staff": base64.b64encode(b'# who\nann:0123456789"abcdef\n').decode()}})
+    check("check: erases", (world.run("check", "minimal", "--no-score", *where), "could not be erased" in world.said), (0, False))
     world.begin(**{**there, "traffic": {"user-tags": "false=100"}})
     check("check: after a rollback", (world.run("check", "minimal", "--no-score", *where), "--traffic @latest=100" in world.said), (1, True))
     world.begin(**{**there, "metrics": METRICS % 7})
@@ -332,8 +350,11 @@ def looking(world):
     check("look: another thing", (world.run("look", "moon"), "there is no moon" in world.said), (1, True))
     check("look: grafana", (world.run("look", "grafana", "--port", "3001"), "grafana: http://127.0.0.1:3001." in world.said), (0, True))
     check("look: credentials without Elastic", (world.run("look", "credentials"), "not here: NotFound" in world.said), (0, True))
-    world.begin(secrets={"elasticsearch-es-elastic-user": "cGFzcw=="})
+    check("look: credentials without staff", "nobody may: there is no Secret staff" in world.said, True)
+    world.begin(secrets={"elasticsearch-es-elastic-user": "cGFzcw==", "staff": base64.b64encode(b"ann:one:token\nbob:another\n").decode()})
     check("look: credentials", (world.run("look", "credentials"), "user elastic, password pass" in world.said), (0, True))
+    check("look: credentials of staff", ["user ann, password one:token" in world.said, "user bob, password another" in world.said], [True, True])
+    check("look: console", (world.run("look", "console"), "console: https://127.0.0.1:8443/console" in world.said), (0, True))
     world.begin(forwards=False)
     check("look: not there", (world.run("look", "prometheus"), "prometheus cannot be reached: services not found" in world.said), (1, True))
 

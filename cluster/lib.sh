@@ -69,6 +69,13 @@ read_phases() {
 
 phase_names() { cut -d' ' -f1 "$work/phases"; }
 
+# Who may what not everybody may, lines of NAME:TOKEN; nothing where nobody has said it.
+staff() {
+  local text
+  text=$(kube get secret staff --namespace allezon -o jsonpath='{.data.staff}' 2>/dev/null) || return 0
+  base64 -d <<<"$text" | grep -vE '^[[:space:]]*(#|$)' || true
+}
+
 # Shows which API server is meant, or ends.
 say_where() {
   kube version >/dev/null 2>"$work/error" ||
@@ -154,7 +161,7 @@ describe() {
     Deployment.* | StatefulSet.* | DaemonSet.*) printf 'kubectl %sdescribe %s %s; kubectl %sget pods; kubectl %slogs %s/%s' "$namespace" "$1" "$3" "$namespace" "$namespace" "$1" "$3" ;;
     Kafka.* | KafkaTopic.* | KafkaUser.*) printf 'kubectl %sdescribe %s %s; kubectl -n kafka logs deployment/strimzi-cluster-operator; kubectl -n kafka get pods' "$namespace" "$1" "$3" ;;
     Knative*) printf 'kubectl %sdescribe %s %s; kubectl -n knative-operator logs deployment/knative-operator' "$namespace" "$1" "$3" ;;
-    Service.serving*) printf 'kn service describe %s %s; kubectl %sget revisions,pods -l serving.knative.dev/service=%s' "$3" "$namespace" "$namespace" "$3" ;;
+    Service.serving*) printf 'kn service describe %s %s; kubectl %sget revisions,pods -l serving.knative.dev/service=%s; kubectl %slogs -l serving.knative.dev/service=%s -c user-container --tail 5' "$3" "$namespace" "$namespace" "$3" "$namespace" "$3" ;;
     *Source.*) printf 'kubectl %sdescribe %s %s; kubectl -n knative-eventing get pods' "$namespace" "$1" "$3" ;;
     Prometheus.* | Alertmanager.*) printf 'kubectl %sdescribe %s %s; kubectl -n monitoring logs deployment/prometheus-operator; kubectl %sget pods' "$namespace" "$1" "$3" "$namespace" ;;
     *.k8s.elastic.co) printf 'kubectl %sdescribe %s %s; kubectl -n elastic-system logs statefulset/elastic-operator; kubectl %sget pods' "$namespace" "$1" "$3" "$namespace" ;;

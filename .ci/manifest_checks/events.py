@@ -1,15 +1,18 @@
 """Checks of what carries events, and of who may talk to whom."""
-from .world import SERVING, SOURCES, STRIMZI, check, container, seconds, template
+from .world import SERVING, SOURCES, STRIMZI, check, container, pod, seconds, template
 
 WORKERS = {"profile-worker", "aggregate-worker"}
 HOUR_S = 3600
 DAY_MS = 24 * HOUR_S * 1000
 # Under this name librdkafka reads without joining a group or committing, so namespaces may share it.
 READERS = {"type": "group", "name": "allezon-readers"}
+# Ask Kafka how far others are, and nothing else.
+LOOKERS = {"console"}
 APIS = {
     "KafkaSource": f"{SOURCES}/v1", "PingSource": f"{SOURCES}/v1", "KafkaTopic": f"{STRIMZI}/v1", "KafkaUser": f"{STRIMZI}/v1",
     "ConfigMap": "v1", "Namespace": "v1", "ServiceAccount": "v1", "Service": f"{SERVING}/v1", "Deployment": "apps/v1",
-    "NetworkPolicy": "networking.k8s.io/v1", "Role": "rbac.authorization.k8s.io/v1", "CronJob": "batch/v1",
+    "NetworkPolicy": "networking.k8s.io/v1", "Role": "rbac.authorization.k8s.io/v1", "RoleBinding": "rbac.authorization.k8s.io/v1",
+    "CronJob": "batch/v1",
 }
 
 
@@ -70,7 +73,7 @@ def letters(world):
 
 @check
 def groups(world):
-    """The groups of the sources are fixed, the workers' own, and those that the sealer watches."""
+    """The groups of the sources are fixed, the workers' own, and those that the sealer watches and the console tells about."""
     data = world.addresses["data"]
     wanted = {"profile-worker": data["PROFILE_WORKER"], "aggregate-worker": data["AGGREGATE_WORKER"]}
     for name, source in world.sources.items():
@@ -80,6 +83,11 @@ def groups(world):
         watched = world.variables(world.services["sealer"]).get("GROUPS", "")
         if set(watched.split(",")) != set(wanted.values()):
             yield f"sealer: watches {watched}"
+    if "console" in world.services:
+        said = world.variables(world.services["console"])
+        told = {"profile-worker": said.get("PROFILE_GROUP"), "aggregate-worker": said.get("AGGREGATE_GROUP")}
+        if told != wanted or said.get("TOPIC") != data["USER_TAGS"]:
+            yield f"console: tells about {told} in {said.get('TOPIC')}"
     if len(set(wanted.values())) != len(wanted):
         yield "two workers share a group, so each would get a part"
 
@@ -97,12 +105,15 @@ def rights(world):
         told = world.variables(world.services[name]) if name in world.services else {}
         for variable in ("TOPIC", "NAMES_TOPIC", "DEAD_LETTERS", "CHECKPOINTS"):
             # DescribeConfigs: a start looks whether the topic takes its batches.
-            if variable in told and not {"Write", "Describe", "DescribeConfigs"} <= has.get(("topic", told[variable]), set()):
-                yield f"KafkaUser {name}: may not append to {told[variable]}"
+            needed = {"Describe"} if name in LOOKERS else {"Write", "Describe", "DescribeConfigs"}
+            if variable in told and not needed <= has.get(("topic", told[variable]), set()):
+                yield f"KafkaUser {name}: may not {'look at' if name in LOOKERS else 'append to'} {told[variable]}"
+        if name in LOOKERS and set().union(*has.values()) != {"Describe"}:
+            yield f"KafkaUser {name}: may more than look"
         reads = any("Read" in operations for (kind, _), operations in has.items() if kind == "topic")
         if told and reads and "Describe" not in has.get(("group", READERS["name"]), set()):
             yield f"KafkaUser {name}: may read a topic, but not under the name that it reads by"
-        for group in told.get("GROUPS", "").split(","):
+        for group in [*told.get("GROUPS", "").split(","), told.get("PROFILE_GROUP"), told.get("AGGREGATE_GROUP")]:
             if group and "Describe" not in has.get(("group", group), set()):
                 yield f"KafkaUser {name}: may not ask how far {group} is"
         if name == "kafka-source":
@@ -260,9 +271,15 @@ INSIDE = [
     {"namespaceSelector": {"matchLabels": {"app.kubernetes.io/part-of": "allezon"}}},
     {"namespaceSelector": {"matchExpressions": [
         {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["knative-serving", "knative-eventing"]}]}},
+    {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "edge"}}},
 ]
 # What a pod has whom a label lets out, and the variable that says that it needs it.
 NEEDS = {"KAFKA_BROKERS": "kafka", "AEROSPIKE_HOSTS": "aerospike", "ID_SERVICE_URL": "gateway", "SINK": "gateway"}
+# Who asks the API server, which tells where the pods with the figures are.
+OF_A_TOKEN = {"kubernetes", "measurements"}
+# Pods of our own namespace that others of it are reached by.
+CONSOLE = {"podSelector": {"matchLabels": {"serving.knative.dev/service": "console"}}}
+FUNCTIONS = {"podSelector": {"matchExpressions": [{"key": "serving.knative.dev/service", "operator": "Exists"}]}}
 
 
 def who(need):
@@ -298,29 +315,37 @@ def network(world):
             into.setdefault(port, set()).update(filter(None, spaces(peers)))
             if not peers or any(peer.get("namespaceSelector") == {} for peer in peers):
                 yield f"port {port} is open to everybody"
+            ours = [peer for peer in peers if "namespaceSelector" not in peer]
+            if ours and (port != 8080 or ours != [CONSOLE]):
+                yield f"port {port} is open to {ours} of our own"
     wanted = {8012: {"kourier-system", "knative-serving"}, 8013: {"kourier-system", "knative-serving"}, 9090: {"knative-serving"},
               9091: {"monitoring"}, 8080: {"monitoring"}}
     if into != wanted:
         yield f"functions are reached at {into}"
+    if not any(peers == [CONSOLE] for _, peers, ports in allowed(policies, "ingress") if ports == {8080}):
+        yield "the console does not reach the functions' figures"
     out = {}
-    for selector, _, ports in allowed(policies, "egress"):
+    for selector, peers, ports in allowed(policies, "egress"):
         for port in ports:
             out.setdefault(port, []).append(selector)
+        if selector == who("measurements") and peers != [FUNCTIONS]:
+            yield f"figures are looked for at {peers}"
     kafka = int(world.addresses["data"]["KAFKA_BROKERS"].rsplit(":", 1)[1])
     wanted = {53: [EVERYBODY], 4318: [EVERYBODY], kafka: [who("kafka")], 3000: [who("aerospike")], 8081: [who("gateway")],
-              8444: [who("gateway")]}
+              8444: [who("gateway")], 443: [who("kubernetes")], 6443: [who("kubernetes")], 8080: [who("measurements")]}
     if out != wanted:
         yield f"functions reach {out}"
     for name, workload in world.workloads.items():
         said = world.variables(workload)
         needs = {need for variable, need in NEEDS.items() if variable in said}
+        needs |= OF_A_TOKEN if pod(workload).get("automountServiceAccountToken") is not False else set()
         labels = template(workload)["metadata"].get("labels", {})
         has = {label.split("/")[1] for label, value in labels.items() if label.startswith("egress/") and value == "allowed"}
         if needs != has:
             yield f"{name}: may reach {sorted(has)}, and needs {sorted(needs)}"
     inside = [peers for _, peers, ports in allowed(world.facts.gateway, "ingress") if 8081 in ports or 8444 in ports or not ports]
     if inside != [INSIDE]:
-        yield "the internal gateway is open to others than functions and Knative"
+        yield "the internal gateway is open to others than functions, Knative and the edge"
     space = world.one("Namespace", world.namespace)
     if not space or space["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") != "allezon":
         yield "the internal gateway does not know the namespace"

@@ -4,7 +4,16 @@ import re
 from .world import STRIMZI, annotations, check, container, pod, seconds, template
 
 PUBLIC = {"user-tags", "user-profiles", "aggregates", "allezon"}
-QUERIES = {"user-profiles", "aggregates", "explore", "allezon"}
+QUERIES = {"user-profiles", "aggregates", "allezon"}
+# Whose answers go on for ten minutes.
+STREAMS = {"explore", "console", "allezon"}
+# The one that asks the API server, and what it may.
+LOOKS, LOOK = "console", [
+    {"apiGroups": ["serving.knative.dev"], "resources": ["services", "revisions"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+]
+# Those with routes that are not for everybody.
+STAFF = {"user-profiles", "explore", "console", "dead-letters", "allezon"}
 WORKERS = {"profile-worker", "aggregate-worker"}
 SCALE = "autoscaling.knative.dev/"
 KNOWN = {SCALE + name for name in (
@@ -16,13 +25,13 @@ FORBIDDEN_IN_POD = {"affinity", "nodeSelector", "tolerations", "topologySpreadCo
 VOLUMES = {"configMap", "secret", "projected", "emptyDir"}
 # Variables that name something that others have too: a default would not carry the namespace, or lead to a developer's machine.
 SHARED = {"KAFKA_BROKERS", "TOPIC", "NAMES_TOPIC", "DEAD_LETTERS", "CHECKPOINTS", "GROUP", "GROUPS", "SINK", "AEROSPIKE_HOSTS",
-          "AEROSPIKE_SETS", "AEROSPIKE_SERVERS", "ID_SERVICE_URL"}
+          "AEROSPIKE_SETS", "AEROSPIKE_SERVERS", "ID_SERVICE_URL", "PROFILE_GROUP", "AGGREGATE_GROUP"}
 # Variables that are best left alone here.
 UNSAID = {"LISTEN": "probes come to the pod's address and queue-proxy to the loopback one: all of them, on PORT",
           "IDLE_TIME_MS": "queue-proxy keeps idle connections for 90 s and must be the one that closes them",
           "DRAIN_TIME_MS": "must end within timeoutSeconds, after 30 s of queue-proxy's drain"}
-# 30 s of queue-proxy's drain and 20 s of the function's; Knative's own limit.
-TIMEOUTS = range(60, 601)
+# 30 s of queue-proxy's drain and 20 s of the function's; Knative's own limit, which is a stream's.
+TIMEOUTS, STREAM_TIMEOUT = range(60, 601), 600
 
 
 @check
@@ -57,7 +66,7 @@ def shape(world):
 
 @check
 def security(world):
-    """Nothing that a namespace with the label `restricted` would refuse, and no token."""
+    """Nothing that a namespace with the label `restricted` would refuse, and no token but the one that is used."""
     space = world.one("Namespace", world.namespace)
     if not space or space["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
         yield "the namespace is not labelled restricted"
@@ -70,13 +79,52 @@ def security(world):
                 yield f"{name}: securityContext.{field} is not {value}"
         if context.get("runAsUser", 0) == 0:
             yield f"{name}: runs as root or as whoever the image says"
-        if pod(workload).get("automountServiceAccountToken") is not False:
-            yield f"{name}: a token is mounted"
+        asks = name == LOOKS
+        # Knative takes no `true`: the account says it.
+        if pod(workload).get("automountServiceAccountToken") is not (None if asks else False):
+            yield f"{name}: " + ("a token is said where Knative takes none" if asks else "a token is mounted")
         account = world.one("ServiceAccount", pod(workload).get("serviceAccountName"))
-        if not account or account.get("automountServiceAccountToken") is not False:
-            yield f"{name}: has no account of its own without a token"
+        if not account or account.get("automountServiceAccountToken") is not asks:
+            yield f"{name}: has no account of its own {'with' if asks else 'without'} a token"
+        if account and not asks and account["metadata"]["name"] == LOOKS:
+            yield f"{name}: has the account of {LOOKS}"
     for secret in world.all("Secret"):
         yield f"Secret {secret['metadata']['name']}: secrets are never in git"
+
+
+@check
+def access(world):
+    """One function asks the API server: it may look at functions and pods of its namespace, and nobody else may anything."""
+    there = {LOOKS} & world.services.keys()
+    roles = {role["metadata"]["name"]: role["rules"] for role in world.all("Role")}
+    # `viewer` is for people, and whom it is given to is not said here.
+    if roles.keys() - {"viewer"} != there:
+        yield f"the roles are {sorted(roles)}"
+    if there and roles.get(LOOKS) != LOOK:
+        yield f"{LOOKS}: may {roles.get(LOOKS)}"
+    bound = [(binding["roleRef"], binding.get("subjects")) for binding in world.all("RoleBinding")]
+    wanted = [({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+               [{"kind": "ServiceAccount", "name": name, "namespace": world.namespace}]) for name in there]
+    if bound != wanted:
+        yield f"roles are given: {bound}"
+
+
+@check
+def staff(world):
+    """Functions with routes that are not for everybody read who may from the Secret, and start without it; the others do not see it."""
+    wanted = {"secretName": "staff", "optional": True, "items": [{"key": "staff", "path": "staff"}]}
+    for name, workload in world.workloads.items():
+        volumes = {volume["name"]: volume["secret"] for volume in pod(workload).get("volumes", []) if "secret" in volume}
+        mounts = {mount["mountPath"]: mount for mount in container(workload).get("volumeMounts", []) if mount["name"] in volumes}
+        said = world.variables(workload).get("STAFF_FILE")
+        if name not in STAFF:
+            if volumes or said:
+                yield f"{name}: sees who may, and has nothing that not everybody may"
+            continue
+        folder, _, file = (said or "").rpartition("/")
+        mount = mounts.get(folder, {})
+        if volumes.get(mount.get("name")) != wanted or file != "staff" or mount.get("readOnly") is not True:
+            yield f"{name}: STAFF_FILE is {said}, which is not the key of the Secret staff, read-only"
 
 
 @check
@@ -146,13 +194,16 @@ def scale(world):
             yield f"{name}: is one at most"
         if get("target-burst-capacity") != "0":
             yield f"{name}: the activator stays in the path of requests"
-        metric = {"user-tags": "rps"}.get(name, "concurrency" if name in WORKERS | QUERIES - {"allezon"} else None)
+        # By rps whoever looks at a stream is nobody, and the pod falls asleep under it.
+        metric = {"user-tags": "rps"}.get(name, "concurrency" if name in (WORKERS | QUERIES | STREAMS) - {"allezon"} else None)
         if metric and get("metric") != metric:
             yield f"{name}: scales by {get('metric')}, not by {metric}"
-        if name in WORKERS | {"user-tags"} and not get("target"):
+        if name in (WORKERS | STREAMS | {"user-tags"}) - {"allezon"} and not get("target"):
             yield f"{name}: has no target"
         if name in QUERIES and not 0 < bound <= 1000:
             yield f"{name}: containerConcurrency must bound the memory of queries"
+        if name in STREAMS - QUERIES and bound:
+            yield f"{name}: a stream would hold a place of containerConcurrency"
         if get("metric") == "concurrency" and bound and float(get("target") or 0) > bound:
             yield f"{name}: is never scaled out, its target is above its containerConcurrency"
 
@@ -176,6 +227,8 @@ def timeouts(world):
     for name, service in world.services.items():
         if pod(service).get("timeoutSeconds") not in TIMEOUTS:
             yield f"{name}: timeoutSeconds is {pod(service).get('timeoutSeconds')}"
+        if (pod(service).get("timeoutSeconds") == STREAM_TIMEOUT) is not (name in STREAMS):
+            yield f"{name}: timeoutSeconds is {pod(service).get('timeoutSeconds')}, and {STREAM_TIMEOUT} s are for streams"
     for name, source in world.sources.items():
         sink = world.services.get(source["spec"]["sink"]["ref"]["name"])
         if sink and seconds(source["spec"]["delivery"].get("timeout")) >= pod(sink).get("timeoutSeconds", 300):

@@ -26,6 +26,10 @@ def acl(user, what):
     return lambda world: what(world.one("KafkaUser", user)["spec"]["authorization"]["acls"])
 
 
+def role(what):
+    return lambda world: what(world.one("Role", "console")["rules"])
+
+
 def policy(name, what):
     return lambda world: what(world.one("NetworkPolicy", name)["spec"])
 
@@ -74,6 +78,31 @@ MUTATIONS = [
     ("security", "production", mutate(service("sealer"), lambda s: pod(s).update(serviceAccountName="default"))),
     ("security", "testbed", lambda w: drop(w.one("Namespace", "allezon")["metadata"]["labels"], "pod-security.kubernetes.io/enforce")),
     ("security", "production", add("Secret", "v1")),
+    ("security", "production", mutate(service("explore"), lambda s: pod(s).update(automountServiceAccountToken=True))),
+    ("security", "production", mutate(service("explore"), lambda s: pod(s).update(serviceAccountName="console"))),
+    *(("security", "production", mutate(service("console"), lambda s, said=said: pod(s).update(automountServiceAccountToken=said)))
+      for said in (True, False)),
+    ("security", "production", lambda w: w.one("ServiceAccount", "console").update(automountServiceAccountToken=False)),
+    ("security", "production", lambda w: w.one("ServiceAccount", "sealer").update(automountServiceAccountToken=True)),
+    ("security", "minimal", lambda w: w.one("ServiceAccount", "allezon").update(automountServiceAccountToken=True)),
+    ("access", "production", role(lambda rules: rules[0]["verbs"].append("watch"))),
+    ("access", "production", role(lambda rules: rules[1]["resources"].append("secrets"))),
+    ("access", "production", role(lambda rules: rules.pop(1))),
+    ("access", "production", lambda w: w.functions.remove(w.one("RoleBinding", "console"))),
+    ("access", "trial of production", lambda w: w.one("RoleBinding", "console")["subjects"][0].update(namespace="allezon")),
+    ("access", "production", lambda w: w.one("RoleBinding", "console")["subjects"][0].update(name="explore")),
+    ("access", "production", lambda w: w.one("RoleBinding", "console")["roleRef"].update(name="viewer")),
+    ("access", "minimal", add("RoleBinding", "rbac.authorization.k8s.io/v1", roleRef={"name": "viewer"})),
+    ("access", "minimal", add("Role", "rbac.authorization.k8s.io/v1", rules=[])),
+    ("staff", "production", mutate(service("explore"), lambda s: pod(s)["volumes"][0]["secret"].pop("optional"))),
+    ("staff", "production", mutate(service("explore"), lambda s: pod(s)["volumes"][0]["secret"].update(secretName="people"))),
+    ("staff", "production", mutate(service("dead-letters"), lambda s: container(s)["volumeMounts"][-1].pop("readOnly"))),
+    ("staff", "minimal", mutate(service("allezon"),
+     lambda s: container(s).update(env=[e for e in container(s)["env"] if e["name"] != "STAFF_FILE"]))),
+    ("staff", "testbed", mutate(service("user-profiles"), lambda s: container(s)["volumeMounts"][-1].update(mountPath="/etc/staff"))),
+    ("staff", "production", mutate(service("aggregates"), lambda s: environment(s, "STAFF_FILE", "/etc/allezon/staff"))),
+    ("staff", "production", lambda w: pod(w.jobs["replay-dead-letters"])["volumes"].append({"name": "staff", "secret": {"secretName": "staff"}})),
+    ("visibility", "production", mutate(service("console"), lambda s: drop(s["metadata"], "labels"))),
     ("visibility", "production", mutate(service("id-service"), lambda s: drop(s["metadata"], "labels"))),
     ("visibility", "production",
      mutate(service("aggregates"), lambda s: s["metadata"].update(labels={"networking.knative.dev/visibility": "cluster-local"}))),
@@ -99,9 +128,16 @@ MUTATIONS = [
     ("scale", "production", mutate(service("aggregates"), lambda s: drop(pod(s), "containerConcurrency"))),
     ("scale", "production", mutate(service("profile-worker"), lambda s: pod(s).update(containerConcurrency=10))),
     ("scale", "production", mutate(service("profile-worker"), lambda s: drop(annotations(s), SCALE + "target"))),
+    *(("scale", "production", mutate(service(name), lambda s: annotations(s).update({SCALE + "metric": "rps"}))) for name in ("explore", "console")),
+    *(("scale", "production", mutate(service(name), lambda s: pod(s).update(containerConcurrency=18))) for name in ("explore", "console")),
+    ("scale", "production", mutate(service("explore"), lambda s: drop(annotations(s), SCALE + "target"))),
+    ("scale", "minimal", mutate(service("allezon"), lambda s: drop(pod(s), "containerConcurrency"))),
     ("resources", "production", mutate(service("sealer"), lambda s: drop(container(s)["resources"]["limits"], "memory"))),
     ("resources", "minimal", mutate(service("allezon"), lambda s: [v.update(emptyDir={}) for v in pod(s)["volumes"] if "emptyDir" in v])),
     ("timeouts", "production", mutate(service("user-tags"), lambda s: pod(s).update(timeoutSeconds=10))),
+    *(("timeouts", overlay, mutate(service(name), lambda s: pod(s).update(timeoutSeconds=60)))
+      for overlay, name in (("production", "explore"), ("production", "console"), ("minimal", "allezon"))),
+    ("timeouts", "production", mutate(service("aggregates"), lambda s: pod(s).update(timeoutSeconds=600))),
     ("timeouts", "production", source(lambda s: s["delivery"].update(timeout="PT60S"))),
     ("variables", "production", mutate(service("aggregates"), lambda s: environment(s, "KAFKA_BROKER", "x"))),
     ("variables", "production", mutate(service("aggregates"), lambda s: container(s)["env"].append(container(s)["env"][0]))),
@@ -147,6 +183,13 @@ MUTATIONS = [
     ("groups", "production", source(lambda s: drop(s, "consumerGroup"))),
     ("groups", "production", mutate(service("sealer"),
      lambda s: [e.update(value="profile-worker,aggregate-worker") for e in container(s)["env"] if e["name"] == "GROUPS"])),
+    ("groups", "production", mutate(service("console"),
+     lambda s: [e["valueFrom"]["configMapKeyRef"].update(key="PROFILE_WORKER") for e in container(s)["env"] if e["name"] == "AGGREGATE_GROUP"])),
+    ("groups", "production", mutate(service("console"),
+     lambda s: [e["valueFrom"]["configMapKeyRef"].update(key="NAMES") for e in container(s)["env"] if e["name"] == "TOPIC"])),
+    ("rights", "production", acl("console", lambda rules: rules[0]["operations"].append("Read"))),
+    ("rights", "production", acl("console", lambda rules: rules.pop(0))),
+    ("rights", "production", acl("console", lambda rules: rules.pop(2))),
     ("rights", "production", acl("id-service", lambda rules: rules[0]["operations"].remove("DescribeConfigs"))),
     ("rights", "production", acl("id-service", lambda rules: rules.pop())),
     ("rights", "production", acl("sealer", lambda rules: rules[2]["resource"].update(name="allezon.sealer"))),
@@ -191,12 +234,23 @@ MUTATIONS = [
     ("network", "production", policy("requests", lambda p: p["ingress"][0]["ports"].append({"port": 8080}))),
     ("network", "production", policy("requests", lambda p: p["ingress"][0]["ports"][0].update(port=80))),
     ("network", "production", policy("kafka", lambda p: p.update(podSelector={}))),
+    ("network", "production", policy("kubernetes", lambda p: p.update(podSelector={}))),
+    ("network", "production", policy("kubernetes", lambda p: p["egress"][0]["ports"].append({"port": 80}))),
+    ("network", "production", policy("looking", lambda p: p["egress"][0].update(to=[{"namespaceSelector": {}}]))),
+    ("network", "production", policy("measurements", lambda p: p["ingress"].pop())),
+    ("network", "production", policy("measurements", lambda p: p["ingress"][1]["from"].append({"podSelector": {}}))),
+    ("network", "production", policy("measurements", lambda p: p["ingress"][1]["ports"].append({"port": 9091}))),
+    *(("network", "production", mutate(service("console"), lambda s, need=need: drop(template(s)["metadata"]["labels"], f"egress/{need}")))
+      for need in ("kubernetes", "measurements", "kafka")),
+    ("network", "production", mutate(service("explore"), lambda s: template(s)["metadata"]["labels"].update({"egress/kubernetes": "allowed"}))),
     ("network", "production", policy("kafka", lambda p: p["egress"][0]["ports"][0].update(port=9092))),
     ("network", "production", mutate(service("user-tags"), lambda s: drop(template(s)["metadata"], "labels"))),
     ("network", "production", mutate(service("user-tags"), lambda s: template(s)["metadata"]["labels"].update({"egress/aerospike": "allowed"}))),
     ("network", "testbed", lambda w: drop(template(w.deliverers["profile-deliverer"])["metadata"]["labels"], "egress/gateway")),
     ("network", "production", lambda w: drop(w.one("Namespace", "allezon")["metadata"]["labels"], "app.kubernetes.io/part-of")),
     ("network", "production", lambda w: w.facts.gateway[0]["spec"]["ingress"][0]["from"].append({"namespaceSelector": {}})),
+    ("network", "production", lambda w: w.facts.gateway[0]["spec"]["ingress"][0]["from"][2].pop("podSelector")),
+    ("network", "production", lambda w: w.facts.gateway[0]["spec"]["ingress"][0]["from"].pop()),
     ("network", "production", lambda w: w.facts.gateway[0]["spec"]["ingress"][1].pop("ports")),
     ("network", "production", lambda w: w.facts.gateway[0]["spec"]["ingress"].pop(0)),
 ]

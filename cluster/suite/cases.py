@@ -34,6 +34,7 @@ def case(*overlays):
 def deploy(space):
     """Deployed by `kubectl apply -k`, everything becomes ready and answers; nothing is left to apply."""
     space.make_topics()
+    space.make_credentials()
     begin = time.monotonic()
     space.deploy()
     ready = time.monotonic() - begin
@@ -77,6 +78,7 @@ def deploy_with_kn(space):
     """Deployed by `kn service apply`, one file each, it is the same; two namespaces on one Kafka do not meet."""
     other = space.world.space(unique(space.name))
     other.make_topics()
+    other.make_credentials()
     files = other.folder / "rendered"
     files.mkdir()
     run("kubectl", "kustomize", other.functions, "--output", files)
@@ -151,14 +153,50 @@ def contract(space):
     question = f"/user_profiles/{exact}?time_range={second(minute)}_{second(minute + 60)}&limit=1"
     wanted = {"cookie": exact, "views": [json.loads(sent)], "buys": []}
     eventually("the profile holds the tag as it was sent", lambda: json.loads(space.ask("POST", question)[2]) == wanted, 60)
-    if not space.world.is_production:  # There explore can be asked from inside of the cluster only.
-        grouped = json.dumps({"time_range": f"{second(minute)}_{second(minute + 60)}", "filters": {"origin": {"in": [exact]}}, "group_by": ["origin"]})
-        eventually("explore counts the tag", lambda: json.loads(space.ask("POST", "/explore", grouped)[2])["rows"] == [[second(minute), exact, 1]], 60)
+    who = space.credentials()
+    grouped = json.dumps({"time_range": f"{second(minute)}_{second(minute + 60)}", "filters": {"origin": {"in": [exact]}}, "group_by": ["origin"]})
+    eventually("explore counts the tag", lambda: json.loads(space.ask("POST", "/explore", grouped, who=who)[2])["rows"] == [[second(minute), exact, 1]], 60)
     text = space.world.simulator(space, "score", "--duration", "2m", "--rate", "1200", "--cookies", "500", "--connections", "32",
                                  "--start", some_day(),
                                  "--profile-visibility", "15s", "--aggregates-visibility", "30s", "--retry-doubtful", "5", "--json", seconds=420)
     result = json.loads(text)
     return f"score {result['score_pct']:.4f} %, {result['failed_requests_pct']:.4f} % of requests failed"
+
+
+@case()
+def staff(space):
+    """What is for staff is answered to staff, and to nobody else; streams begin; the console sees every function."""
+    buys_and_is_seen(space, "erased")
+    who = space.credentials()
+    minute = int(time.time()) // 60 * 60
+    question = json.dumps({"time_range": f"{second(minute - 60)}_{second(minute + 60)}"})
+    asked = [("POST", "/explore", question, None), ("GET", "/explore/live", None, b"event: minute"), ("GET", "/console", None, None),
+             ("GET", "/console/now", None, b"event: now"), ("GET", "/console/functions", None, None), ("DELETE", f"/user_profiles/{unique('erased')}", None, None)]
+    if space.world.is_production:
+        asked += [("GET", "/dead_letters?limit=1", None, None), ("POST", "/replay?dry_run=true", None, None)]
+    for method, path, body, event in asked:
+        for other in (None, "suite:0123456789abcdef", f"another:{who.split(':', 1)[1]}"):
+            status, headers, answer = space.ask(method, path, body, who=other)
+            expect(status == 401, f"{method} {path} of {'nobody' if other is None else 'another'}: {status} {answer[:200]}")
+            expect(headers.get("WWW-Authenticate", "").startswith("Basic "), f"{method} {path}: a browser is not told to ask who it is")
+        page = {"Origin": "https://elsewhere.test"}
+        expect(status_of(space, method, path, body, who=who, headers=page) == 403, f"{method} {path}: a page of another site is answered")
+        # As the edge tells it.
+        page |= {"X-Forwarded-Host": "elsewhere.test"}
+        status, headers, answer = space.ask(method, path, body, who=who, headers=page, lines=8 if event else None)
+        expect(status in (200, 204), f"{method} {path} of staff: {status} {answer[:200]}")
+        expect(event is None or (headers["Content-Type"] == "text/event-stream" and event in answer), f"{path}: {headers['Content-Type']} {answer[:200]}")
+    return f"{len(asked)} requests, {every_function_is_told(space, who)} functions"
+
+
+def every_function_is_told(space, who):
+    """What the console says of functions is what Kubernetes says; in one process, it has more of them than Services."""
+    told = json.loads(space.ask("GET", "/console/functions", who=who)[2])
+    names = {each["name"] for each in told["functions"]}
+    services = {service["metadata"]["name"] for service in space.get("services.serving.knative.dev")["items"]}
+    expect(told["where"] == ("cluster" if space.world.is_production else "process"), f"the console says that it is in a {told['where']}")
+    expect(names == services if space.world.is_production else {"explore", "aggregates"} <= names, f"the console knows {sorted(names)}")
+    return len(names)
 
 
 def some_day():
@@ -455,8 +493,7 @@ def dead_letters(space):
 
 
 def letters(space):
-    pod = space.pods("dead-letters")[0]["metadata"]["name"]
-    return json.loads(space.kubectl("get", "--raw", f"/api/v1/namespaces/{space.name}/pods/{pod}:8080/proxy/dead_letters?limit=1"))
+    return json.loads(space.ask("GET", "/dead_letters?limit=1", who=space.credentials())[2])
 
 
 @case("production")

@@ -1,9 +1,11 @@
 """The namespace that the suite works in, and the hands it works with: kubectl, kn, HTTP through the ingress, Kafka, Aerospike."""
 
+import base64
 import contextlib
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -122,6 +124,20 @@ transformers: [{up}/knative/names, {up}/eventing/names, {up}/eventing/deliverer/
         names = self.addresses()
         self.world.kafka_topics(lambda topic: names[topic.upper().replace("-", "_")])
 
+    def make_credentials(self):
+        """Who may what not everybody may. Functions read it when they start, so it is there before them, and its namespace before it."""
+        if self.kubectl("get", "secret", "staff", check=False).returncode == 0:
+            return
+        line = f"suite:{secrets.token_hex(16)}\n"
+        for thing in ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}},
+                      {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "staff"}, "stringData": {"staff": line}}):
+            self.kubectl("apply", "--filename", "-", stdin=json.dumps(thing))
+
+    def credentials(self):
+        """NAME:TOKEN of somebody who may, as the cluster has it now: what is documented changes it."""
+        text = base64.b64decode(self.get("secret", "staff")["data"]["staff"]).decode()
+        return next(line for line in text.splitlines() if line and not line.startswith("#"))
+
     def deploy(self):
         self.kubectl("apply", "--kustomize", self.functions)
         if self.eventing:
@@ -159,15 +175,22 @@ transformers: [{up}/knative/names, {up}/eventing/names, {up}/eventing/deliverer/
     def host(self, function):
         return f"{function}.{self.name}.{self.world.domain}"
 
-    def ask(self, method, path, body=None, seconds=ANSWER_SECONDS, tag=None, key=None):
-        """Status, headers and body of a request to a function through the ingress; the path says which."""
+    def ask(self, method, path, body=None, seconds=ANSWER_SECONDS, tag=None, key=None, who=None, headers=None, lines=None):
+        """Status, headers and body of a request to a function through the ingress; the path says which. One without an address outside is
+        asked as the edge asks it, by the internal gateway. `who`: NAME:TOKEN. `lines`: so many of an answer that goes on."""
         function = self.world.function_of(path)
-        host = self.host(f"{tag}-{function}" if tag else function)
-        connection = http.client.HTTPConnection(self.world.gateway, timeout=seconds)
+        gateway, host = self.world.gateway, self.host(f"{tag}-{function}" if tag else function)
+        if function in self.world.INSIDE:
+            gateway, host = self.world.internal_gateway, f"{function}.{self.name}.svc.cluster.local"
+        headers = {"Host": host} | ({"Idempotency-Key": key} if key else {}) | (headers or {})
+        if who:
+            headers["Authorization"] = f"Basic {base64.b64encode(who.encode()).decode()}"
+        connection = http.client.HTTPConnection(gateway, timeout=seconds)
         with contextlib.closing(connection):
-            connection.request(method, path, body, {"Host": host} | ({"Idempotency-Key": key} if key else {}))
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
+            told = b"".join(answer.readline() for _ in range(lines)) if lines and answer.status == 200 else answer.read()
+            return answer.status, answer.headers, told
 
     def revisions(self, function):
         revisions = self.get("revisions", "--selector", f"serving.knative.dev/service={function}")["items"]
@@ -179,26 +202,33 @@ transformers: [{up}/knative/names, {up}/eventing/names, {up}/eventing/deliverer/
 
 
 class World:
+    # Functions without an address outside.
+    INSIDE = ("explore", "console", "dead-letters")
+
     def __init__(self, overlay, keep):
         self.overlay, self.keep = overlay, keep
         self.is_production = not overlay.endswith("minimal")
-        self.work = Path(tempfile.mkdtemp(prefix="allezon-suite."))
         self.kn = os.environ.get("ALLEZON_KN", "kn").split()
         self.spaces = []
         self.aerospike = None
-        self.gateway = self.find_gateway()
+        for program in ("kubectl", self.kn[0]):
+            expect(shutil.which(program), f"{program} is needed")
+        run("kubectl", "version", "--request-timeout=20s")
+        self.gateway = self.find_gateway("kourier", "ALLEZON_GATEWAY")
+        self.internal_gateway = self.find_gateway("kourier-internal", "ALLEZON_INTERNAL_GATEWAY") if self.is_production else None
         self.domain = self.find_domain()
+        self.work = Path(tempfile.mkdtemp(prefix="allezon-suite."))
 
     @staticmethod
-    def find_gateway():
-        if given := os.environ.get("ALLEZON_GATEWAY"):
+    def find_gateway(service, variable):
+        if given := os.environ.get(variable):
             return given
         for namespace in ("kourier-system", "knative-serving"):
-            found = run("kubectl", "get", "service", "kourier", "-n", namespace, "-o",
+            found = run("kubectl", "get", "service", service, "-n", namespace, "-o",
                         "jsonpath={.status.loadBalancer.ingress[0].ip} {.spec.externalIPs[0]} {.spec.clusterIP}", check=False)
             if found.returncode == 0:
                 return found.stdout.split()[0]
-        raise Failed("there is no service kourier; ALLEZON_GATEWAY says the ingress gateway's address")
+        raise Failed(f"there is no service {service}; {variable} says that gateway's address")
 
     @staticmethod
     def find_domain():
@@ -216,7 +246,8 @@ class World:
             return "user-tags"
         if not self.is_production:
             return "allezon"
-        return "user-profiles" if path.startswith("/user_profiles") else "aggregates"
+        functions = {"user_profiles": "user-profiles", "explore": "explore", "console": "console", "dead_letters": "dead-letters", "replay": "dead-letters"}
+        return functions.get(re.split("[/?]", path)[1], "aggregates")
 
     # Kafka: a process of this machine.
 

@@ -27,7 +27,7 @@ pub(crate) const SEALER: &str = "sealer";
 const ID_SERVICE: &str = "id-service";
 
 /// In the order of their ports.
-pub(crate) const PARTS: [Part; 10] = [
+pub(crate) const PARTS: [Part; 12] = [
     function("user-tags", FUNCTIONS, &["/user_tags"]),
     function("user-profiles", FUNCTIONS, &["/user_profiles"]),
     function("aggregates", FUNCTIONS, &["/aggregates"]),
@@ -38,6 +38,8 @@ pub(crate) const PARTS: [Part; 10] = [
     deliverer("profile-deliverer", "profile-worker"),
     deliverer("aggregate-deliverer", "aggregate-worker"),
     function("explore", FUNCTIONS, &["/explore"]),
+    function("console", FUNCTIONS, &["/console"]),
+    function("dead-letters", FUNCTIONS, &["/dead_letters", "/replay"]),
 ];
 
 const fn function(name: &'static str, stage: u8, paths: &'static [&'static str]) -> Part {

@@ -10,6 +10,7 @@ pub mod letter;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use cloudevents::AttributesReader;
 use event_log::{Append, Error, EventLog, Position, Recorded, Span};
@@ -160,6 +161,21 @@ impl<L: EventLog, A: Append, B: Bookmark> DeadLetters<L, A, B> {
         Ok(returned)
     }
 
+    /// Sends this one letter back, and moves no bookmark; false where the topic does not take it.
+    async fn send_one_back(&self, partition: usize, position: Position) -> Result<bool, Failure> {
+        let unknown = || Failure::refused(Refused::Unknown, None, "there is no such letter");
+        let log = self.logs.letters.get(partition).ok_or_else(unknown)?;
+        let unavailable = |cause: Error| Failure::not_now(&cause);
+        let bounds = log.bounds().await.map_err(unavailable)?;
+        if !(bounds.oldest..bounds.end).contains(&position) {
+            return Err(unknown());
+        }
+        let found = log.read(position, 1, Duration::ZERO).await.map_err(unavailable)?.into_iter().next();
+        let letter = found.filter(|letter| letter.position == position).ok_or_else(unknown)?;
+        let (sent, _) = self.append_again(vec![letter]).await.map_err(unavailable)?;
+        Ok(sent == 1)
+    }
+
     /// How many went back, and how many the topic will never take.
     async fn append_again(&self, letters: Vec<Recorded>) -> Result<(usize, usize), Error> {
         let append = |letter: Recorded| async move {
@@ -185,6 +201,12 @@ impl<L: EventLog, A: Append, B: Bookmark> DeadLetters<L, A, B> {
             let limit = number(&query, "limit")?.unwrap_or(LISTED).min(MAX_LISTED);
             let list = self.list(limit).await.map_err(|cause| Failure::not_now(&cause))?;
             return Ok(reply(&list, "com.allezon.dead-letters.listed"));
+        }
+        if let Some(position) = number(&query, "position")? {
+            let partition = number(&query, "partition")?.unwrap_or(0);
+            let sent = self.send_one_back(partition, Position(position as u64)).await?;
+            let told = json!({"sent": u8::from(sent), "passed_over": u8::from(!sent), "dry_run": false});
+            return Ok(reply(&told, "com.allezon.dead-letters.replayed"));
         }
         let limit = number(&query, "limit")?.unwrap_or(MAX_SENT).min(MAX_SENT);
         let dry_run = match query.one("dry_run")? {

@@ -203,3 +203,27 @@ async fn a_letter_too_large_for_the_topic_holds_up_no_other() {
     );
     assert_eq!(events(&world.topic).await.len(), 2);
 }
+
+#[tokio::test]
+async fn one_letter_goes_back_alone_and_as_often_as_it_is_asked_for() {
+    let world = with_letters().await;
+    let list: serde_json::Value = serde_json::from_str(&world.list("").await.unwrap()).unwrap();
+    let newest = list["newest"].as_array().unwrap();
+    let position = newest.iter().find(|letter| letter["id"] == "1").unwrap()["position"].as_u64().unwrap();
+    for _ in 0..2 {
+        let told = world.replay(&format!("partition=0&position={position}")).await.unwrap();
+        assert_eq!(told, r#"{"dry_run":false,"passed_over":0,"sent":1}"#);
+    }
+    assert_eq!(events(&world.topic).await, [event("1"), event("1")]);
+    assert!(
+        world.replay("dry_run").await.unwrap().contains(r#""sent":3"#),
+        "the bookmark stands where it stood"
+    );
+    for nowhere in ["position=1000000", "partition=1&position=0"] {
+        let refused = world.replay(nowhere).await;
+        assert!(
+            matches!(refused, Err(Failure::Refused(refusal)) if refusal.kind == Refused::Unknown),
+            "{nowhere}"
+        );
+    }
+}

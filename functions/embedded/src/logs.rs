@@ -16,6 +16,8 @@ pub(crate) struct Opened<A, L> {
     pub(crate) tags: Arc<A>,
     /// What the workers are delivered from, and where dead letters go.
     pub(crate) logs: Logs<L, A>,
+    /// The dead letters, by partition.
+    pub(crate) letters: Vec<Arc<L>>,
     /// The log of names.
     pub(crate) names: L,
     /// The directory of the store that belongs to these logs: numbers of names in it are theirs.
@@ -49,7 +51,8 @@ pub(crate) fn embedded(
     let dead_letters = Arc::new(open("dead-letters", LogDurability::Disk, Keep::Forever)?);
     let names = open("names", LogDurability::Disk, Keep::Forever)?;
     let part = Part { name: String::new(), log: Arc::clone(&tags), release: EmbeddedLog::release };
-    Ok(Opened { tags, logs: Logs { parts: vec![part], dead_letters }, names, store: "store" })
+    let letters = vec![Arc::clone(&dead_letters)];
+    Ok(Opened { tags, logs: Logs { parts: vec![part], dead_letters }, letters, names, store: "store" })
 }
 
 /// The topics on Kafka.
@@ -63,6 +66,7 @@ pub(crate) async fn kafka(
     let kafka = Kafka::new(&options.kafka)?;
     let tags = patiently(|| kafka.topic(&options.topic), OpenError::is_temporary).await?;
     let dead_letters = kafka.topic(&options.dead_letters).await?;
+    let letters = kafka.partitions(&options.dead_letters).await?.into_iter().map(Arc::new).collect();
     let names = kafka.log(&options.names).await?;
     let parts = kafka.partitions(&options.topic).await?.into_iter().enumerate().map(|(number, log)| Part {
         name: format!("@{}/{number}", options.topic),
@@ -71,5 +75,5 @@ pub(crate) async fn kafka(
         release: |_, _| {},
     });
     let logs = Logs { parts: parts.collect(), dead_letters: Arc::new(dead_letters) };
-    Ok(Opened { tags: Arc::new(tags), logs, names, store: "kafka-store" })
+    Ok(Opened { tags: Arc::new(tags), logs, letters, names, store: "kafka-store" })
 }

@@ -2,13 +2,15 @@
 //!
 //! This is the place where functions and adapters meet; no rule lives here. [`options`] is the command line, [`data_dir`]
 //! who may use the directory, [`logs`] what everything stands on, [`shop`] who is joined to whom, [`workers`] what the log drives,
-//! [`banner`] what a person is told; [`verify`] is the one thing that is done with the data instead of serving.
+//! [`surroundings`] what its console sees, [`bookmark`] how far dead letters went back, [`banner`] what a person is told; [`verify`] is the one thing that is done with the data instead of serving.
 
 mod banner;
+mod bookmark;
 mod data_dir;
 mod logs;
 mod options;
 mod shop;
+mod surroundings;
 mod verify;
 mod workers;
 
@@ -44,8 +46,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
     let server = Server::bind(&options.server, &telemetry).await?;
     let address = server.address();
-    let (shop, mounts) = Shop::open(&data, &options).await?;
-    banner::print(address, &options.data);
+    let (shop, mounts) = Shop::open(&data, &options, &telemetry).await?;
+    banner::print(address, &options);
     server.run(mounts, stop).await?;
     shop.close().await.context("the data could not be closed in order; the next start will repair it")?;
     telemetry.stop();

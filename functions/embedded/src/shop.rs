@@ -7,12 +7,14 @@ use std::time::Duration;
 use aggregate_worker::AggregateWorker;
 use aggregates::Aggregates;
 use anyhow::Context;
+use console::Console;
+use dead_letters::DeadLetters;
 use event_log::{Append, EventLog};
 use explore::Explore;
 use id_service::{IdService, NameLog};
 use model::clock::SystemClock;
 use profile_worker::ProfileWorker;
-use runtime::Mounts;
+use runtime::{Mounts, Telemetry};
 use sealer::Sealer;
 use store_embedded::{EmbeddedStore, Options as StoreOptions};
 use tokio::task::JoinHandle;
@@ -20,9 +22,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use user_profiles::UserProfiles;
 use user_tags::UserTags;
 
+use crate::bookmark::Kept;
 use crate::data_dir::DataDir;
 use crate::logs::{self, Opened};
 use crate::options::{LogKind, Options};
+use crate::surroundings::ThisProcess;
 use crate::workers::Workers;
 
 /// Chunks in memory that were asked before: some 40 decoded minutes of 60,000 tags.
@@ -61,19 +65,28 @@ pub(crate) struct Back<L: EventLog> {
 
 impl Shop {
     /// Opens the data, starts what works on it, and gives the functions that the server mounts.
-    pub(crate) async fn open(data: &DataDir, options: &Options) -> anyhow::Result<(Self, Mounts)> {
+    pub(crate) async fn open(
+        data: &DataDir,
+        options: &Options,
+        telemetry: &Telemetry,
+    ) -> anyhow::Result<(Self, Mounts)> {
         match options.log {
-            LogKind::Embedded => Self::start(logs::embedded(data, options)?, data, options).await,
+            LogKind::Embedded => {
+                Self::start(logs::embedded(data, options)?, data, (options, telemetry)).await
+            }
             #[cfg(feature = "kafka")]
-            LogKind::Kafka => Self::start(logs::kafka(&options.topics).await?, data, options).await,
+            LogKind::Kafka => {
+                Self::start(logs::kafka(&options.topics).await?, data, (options, telemetry)).await
+            }
         }
     }
 
     async fn start<A: Append, L: EventLog>(
         opened: Opened<A, L>,
         data: &DataDir,
-        options: &Options,
+        (options, telemetry): (&Options, &Telemetry),
     ) -> anyhow::Result<(Self, Mounts)> {
+        let (shelf, letters) = (Arc::clone(&opened.logs.dead_letters), opened.letters.clone());
         let tags = Arc::clone(&opened.tags);
         let back = Back::start(opened, data, options).await?;
         let instance: u64 = rand::random();
@@ -84,8 +97,11 @@ impl Shop {
         let user_tags = user_tags.unless(back.workers.behind());
         let source = format!("/user-profiles/{instance:016x}");
         let stores = (back.store.clone(), Arc::clone(&back.names));
-        let user_profiles = UserProfiles::new(stores, tags, SystemClock, source);
+        let user_profiles = UserProfiles::new(stores, Arc::clone(&tags), SystemClock, source);
         let aggregates = Aggregates::new(back.store.clone(), CACHED_BYTES);
+        let bookmark = Kept::open(back.store.clone(), letters.len()).await?;
+        let dead_letters = DeadLetters::new(dead_letters::Logs { letters, shelf, topic: tags }, bookmark);
+        let (parts, at) = (back.parts.clone(), back.workers.at());
 
         let mounts = Mounts::new("allezon", env!("CARGO_PKG_VERSION"))
             .mount(Arc::new(user_tags))
@@ -96,7 +112,11 @@ impl Shop {
             .mount_query(user_profiles, options.debug_mode)
             .mount_query(aggregates, options.debug_mode)
             .mount(Arc::new(Explore::new(back.store.clone())))
+            .mount(Arc::new(dead_letters))
             .page("/openapi.json", "application/json", OPENAPI);
+        let functions = mounts.names().chain(["console"]).collect();
+        let around = ThisProcess { telemetry: telemetry.clone(), functions, parts, at };
+        let mounts = mounts.mount(Arc::new(Console::new(around)));
         let gathering = tokio::spawn(gathering);
         let Back { store, workers, ticking, .. } = back;
         Ok((Self { store, workers, gathering, ticking }, mounts))

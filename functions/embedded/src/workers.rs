@@ -81,6 +81,17 @@ pub(crate) struct Workers {
     running: JoinHandle<()>,
     behind: Arc<AtomicBool>,
     done: watch::Receiver<Vec<Position>>,
+    at: watch::Receiver<Vec<At>>,
+}
+
+/// Where a worker is in one part.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct At {
+    pub(crate) worker: Arc<str>,
+    /// The place of the part.
+    pub(crate) part: usize,
+    /// Everything before it is done with.
+    pub(crate) position: Position,
 }
 
 struct Deliveries<L, D, P, A> {
@@ -91,6 +102,7 @@ struct Deliveries<L, D, P, A> {
     behind: Arc<AtomicBool>,
     /// In each part: what both workers are done with lies before it. Empty until their checkpoints are known.
     done: watch::Sender<Vec<Position>>,
+    at: watch::Sender<Vec<At>>,
     max_lag_ms: u64,
 }
 
@@ -137,6 +149,7 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let behind = Arc::new(AtomicBool::new(false));
         let (says_done, done) = watch::channel(Vec::new());
+        let (says_at, at) = watch::channel(Vec::new());
         let deliveries = Deliveries {
             logs,
             store,
@@ -144,15 +157,21 @@ impl Workers {
             aggregate_worker,
             behind: Arc::clone(&behind),
             done: says_done,
+            at: says_at,
             max_lag_ms,
         };
-        Self { stop, behind, done, running: tokio::spawn(deliveries.run(stopped)) }
+        Self { stop, behind, done, at, running: tokio::spawn(deliveries.run(stopped)) }
     }
 
     /// Whether what is accepted now would not be visible in time.
     pub(crate) fn behind(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let behind = Arc::clone(&self.behind);
         Arc::new(move || behind.load(Ordering::Relaxed))
+    }
+
+    /// Where each worker is in each part.
+    pub(crate) fn at(&self) -> watch::Receiver<Vec<At>> {
+        self.at.clone()
     }
 
     /// Returns when both workers are done with everything that these logs, those of the parts in their order, held at this
@@ -294,6 +313,12 @@ impl<L: EventLog, D: Append, P: Function, A: Function> Deliveries<L, D, P, A> {
             *before = done;
             changed
         });
+        let at = |consumer: &Consumer| At {
+            worker: Arc::clone(consumer.progress.consumer()),
+            part: consumer.part,
+            position: consumer.progress.acknowledged(),
+        };
+        self.at.send_replace(all.iter().map(at).collect());
         let now_ms = SystemClock.now_ms();
         let lag_ms = all.iter().map(|consumer| consumer.progress.lag_ms(now_ms)).max().unwrap_or(0);
         self.behind.store(lag_ms > self.max_lag_ms, Ordering::Relaxed);

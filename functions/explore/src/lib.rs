@@ -143,7 +143,7 @@ fn scan(mut grouping: Grouping, window: Window, action: Option<Action>) -> Resul
 }
 
 /// The records of a minute, decoded.
-fn decoded(minute: MinuteRecords<Infallible>) -> Result<(Vec<Chunk>, Vec<Block>), columns::Error> {
+fn decoded(minute: MinuteRecords<Infallible>) -> Result<(Vec<Chunk>, Vec<Block>), GroupingError> {
     let stored = |piece| -> Bytes {
         match piece {
             Piece::Stored(bytes) => bytes,

@@ -161,7 +161,8 @@ impl<L: Append, C: Clock> Gathering<L, C> {
     fn append(&mut self, waiting: Vec<Waiting>, turn: OwnedSemaphorePermit) {
         let id = BatchId { source: Arc::clone(&self.source), sequence: self.sequence };
         self.sequence += 1;
-        let span = waiting.iter().find_map(|one| one.span.clone());
+        let spans = || waiting.iter().filter_map(|one| one.span.as_ref());
+        let span = spans().find(|span| span.is_sampled()).or_else(|| spans().next()).cloned();
         let (tags, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|one| (one.accepted, one.answer)).unzip();
         let batch = Batch { accepted_ms: self.clock.now_ms(), tags };
@@ -251,7 +252,7 @@ fn size(waiting: &Waiting) -> usize {
     FIXED_BYTES + product_id + names.into_iter().map(String::len).sum::<usize>()
 }
 
-/// The trace of the first traced tag goes on with the batch, by CloudEvents' distributed tracing extension.
+/// The trace of the first tag whose trace is kept, or of the first, goes on with the batch, by CloudEvents' distributed tracing extension.
 fn with_trace(mut event: Event, span: Option<SpanContext>) -> Event {
     if let Some(span) = span.filter(SpanContext::is_valid) {
         let flags = span.trace_flags().to_u8();

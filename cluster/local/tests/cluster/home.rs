@@ -13,12 +13,14 @@ use tokio::time::{Instant, sleep, timeout};
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 12] = [
     "kafka",
     "user-tags",
     "user-profiles",
     "aggregates",
     "explore",
+    "console",
+    "dead-letters",
     "profile-worker",
     "aggregate-worker",
     "sealer",

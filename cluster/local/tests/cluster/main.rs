@@ -32,6 +32,8 @@ async fn everything_starts_and_nothing_is_left() {
         ("/user_profiles/lucy?limit=3", "user-profiles"),
         ("/aggregates", "aggregates"),
         ("/explore", "explore"),
+        ("/console/now", "console"),
+        ("/dead_letters", "dead-letters"),
         ("/get_ids", "id-service"),
     ] {
         let (status, text) = ask(edge, &format!("GET {path} HTTP/1.1\r\nx-forwarded-for: 10.0.0.1"))
@@ -46,7 +48,7 @@ async fn everything_starts_and_nothing_is_left() {
     }
     let (status, text) = ask(edge, "GET /health HTTP/1.1").await.expect("it listens");
     assert_eq!(status, 200, "{text}");
-    assert_eq!(text.matches(r#":"ok""#).count(), 11, "{text}");
+    assert_eq!(text.matches(r#":"ok""#).count(), 13, "{text}");
     assert_eq!(ask(edge, "GET /openapi.json HTTP/1.1").await.expect("it listens").0, 200);
     let (status, text) = ask(edge, "GET /secret HTTP/1.1").await.expect("it listens");
     assert_eq!(status, 404, "{text}");
@@ -59,7 +61,7 @@ async fn everything_starts_and_nothing_is_left() {
     assert!(text.contains(r#""PORT": null"#), "{text}");
 
     let pids = pids(&home, &cluster).await;
-    assert_eq!(pids.len(), 11);
+    assert_eq!(pids.len(), 13);
     assert!(pids.iter().all(|pid| lives(*pid)));
     cluster.stop().await;
     assert!(!pids.iter().any(|pid| lives(*pid)));

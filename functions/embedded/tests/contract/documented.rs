@@ -69,7 +69,12 @@ pub(crate) fn path_of(target: &str) -> Option<&'static str> {
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     let mut paths = OPEN["paths"].as_object().expect("paths").keys();
     let is_profile = path.strip_prefix("/user_profiles/").is_some_and(|cookie| !cookie.contains('/'));
-    let wanted = if is_profile { "/user_profiles/{cookie}" } else { path };
+    let is_known = paths.clone().any(|known| known == path);
+    let wanted = match path {
+        _ if is_profile => "/user_profiles/{cookie}",
+        _ if path.starts_with("/console/") && !is_known => "/console/{asset}",
+        path => path,
+    };
     paths.find(|known| *known == wanted).map(String::as_str)
 }
 

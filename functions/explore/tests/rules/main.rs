@@ -1,6 +1,8 @@
 //! The rule of `explore`, through its one call and over the embedded store. How groups are counted is tested in the room
 //! `columns` against a list of rows; here, what is asked and how it is answered.
 
+mod live;
+mod patience;
 mod refusals;
 mod shop;
 

@@ -96,10 +96,12 @@ impl Cursor {
         let partition = &self.partition;
         let bounds = partition.shared.bounds(&partition.topic, partition.number).await;
         let bounds = bounds.map_err(Nothing::Failed)?;
-        if matches!(nothing, Nothing::There) || from != from.clamp(bounds.oldest, bounds.end) {
+        let surely = bounds.end > from;
+        // The end that it has seen is not this one. After a change of leaders a reader may get nothing more, and no error.
+        let was_the_end = surely && self.at_end;
+        if matches!(nothing, Nothing::There) || from != from.clamp(bounds.oldest, bounds.end) || was_the_end {
             self.place_within(from, bounds).map_err(Nothing::Failed)?;
         }
-        let surely = bounds.end > from;
         let until = if surely { until.max(Instant::now() + FETCH_PATIENCE) } else { until };
         match self.until(until, from, max_bytes).await {
             Err(Nothing::InTime) if !surely || self.at_end => Ok(Vec::new()),

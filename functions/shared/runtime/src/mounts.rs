@@ -57,6 +57,11 @@ impl Mounts {
         self
     }
 
+    /// The names of its functions.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.functions.iter().map(|mounted| mounted.description.name)
+    }
+
     /// One more function, a query: in debug mode its answers are compared with what bodies expect.
     #[must_use]
     pub fn mount_query<F: Function>(self, function: F, debug_mode: bool) -> Self {

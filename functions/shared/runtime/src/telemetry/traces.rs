@@ -62,6 +62,7 @@ impl Traces {
         let links = origin.iter().filter(|_| delivery.has_active_span());
         let links = links.map(|_| Link::new(delivery.span().span_context().clone(), Vec::new(), 0)).collect();
         let parent = origin.as_ref().unwrap_or(&delivery);
+        let asked_for = parent.span().span_context().is_sampled();
         let span = self
             .tracer
             .span_builder(format!("{} {route}", parts.method))
@@ -70,13 +71,21 @@ impl Traces {
             .with_links(links)
             .with_attributes(attributes(route, parts, event))
             .start_with_context(&self.tracer, parent);
-        parent.with_span(span)
+        let context = parent.with_span(span);
+        if asked_for { context.with_value(AskedFor) } else { context }
     }
 }
+
+/// The caller wants this trace. It is followed in the logs too, a line for each of its requests.
+struct AskedFor;
 
 /// Ends a request's span with what it was answered.
 pub(crate) fn end_span(context: &Context, status: StatusCode) {
     let span = context.span();
+    if context.get::<AskedFor>().is_some() {
+        let _within = context.clone().attach();
+        tracing::info!(target: "trace", status = status.as_u16(), "answered a request whose trace was asked for");
+    }
     span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
     if status.is_server_error() {
         span.set_status(Status::error(status.canonical_reason().unwrap_or_default()));

@@ -1,0 +1,275 @@
+//! How all instances do now, told once a second to whoever looks.
+//!
+//! All streams look at one board, which whoever comes first in a second brings up to date. Nothing is asked while nobody looks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use function::{Failure, Reply, Stream};
+use futures_util::StreamExt;
+use futures_util::stream::unfold;
+use model::clock::{Clock, SystemClock};
+use prometheus_parse::{Labels, Scrape, Value};
+use serde::Serialize;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
+
+use crate::surroundings::{Lag, Measured, Surroundings};
+
+const LOOK_EACH: Duration = Duration::from_secs(1);
+/// Below the 600 s that Knative gives a request: clients come back by themselves.
+const LASTS: Duration = Duration::from_secs(590);
+/// As many look at once.
+const MOST_STREAMS: usize = 64;
+/// What is told of what could not be asked.
+const MOST_PROBLEMS: usize = 10;
+/// Routes whose answers are those to queries.
+const QUERIES: [&str; 3] = ["/user_profiles/{cookie}", "/aggregates", "/explore"];
+
+const REQUESTS: &str = "http_server_request_duration_seconds";
+const ACCEPTED: &str = "allezon_newest_accepted_time_seconds";
+const VISIBLE: &str = "allezon_newest_visible_time_seconds";
+
+/// The board, and who looks at it.
+#[derive(Debug)]
+pub(crate) struct Now<S> {
+    surroundings: Arc<S>,
+    board: Mutex<Board>,
+    places: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    looked: Option<Instant>,
+    /// What each instance has counted since its start.
+    counted: HashMap<String, Counts>,
+    told: Bytes,
+}
+
+/// Requests of some kinds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Counts {
+    tags: f64,
+    queries: f64,
+    refused: f64,
+    failed: f64,
+}
+
+/// Requests a second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Rates {
+    tags: f64,
+    queries: f64,
+    refused: f64,
+    failed: f64,
+}
+
+/// What one instance measures, as far as it matters here.
+#[derive(Debug, Default, PartialEq)]
+struct Reading {
+    counts: Counts,
+    /// When the newest durable tag was accepted, in s since 1970.
+    accepted_s: Option<f64>,
+    /// When the newest tag that a worker has applied was.
+    visible_s: HashMap<String, f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'t> {
+    at_ms: u64,
+    rates: Option<Rates>,
+    visibility_ms: HashMap<String, u64>,
+    lag: Vec<Lag>,
+    problems: &'t [String],
+}
+
+struct Watcher<S> {
+    now: Arc<Now<S>>,
+    next: Instant,
+    until: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<S: Surroundings> Now<S> {
+    pub(crate) fn new(surroundings: Arc<S>) -> Self {
+        Self { surroundings, board: Mutex::default(), places: Arc::new(Semaphore::new(MOST_STREAMS)) }
+    }
+
+    /// A stream of what the board says.
+    pub(crate) fn watch(self: &Arc<Self>) -> Result<Reply, Failure> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| Failure::unavailable("too many look at once"))?;
+        let now = Instant::now();
+        let watcher = Watcher { now: Arc::clone(self), next: now, until: now + LASTS, _place: place };
+        // Tells EventSource how soon to come back.
+        let hello = futures_util::stream::once(async { Bytes::from_static(b"retry: 1000\n\n") });
+        let pieces = hello.chain(unfold(watcher, Watcher::next)).boxed();
+        Ok(Reply::Stream(Stream { content_type: "text/event-stream", pieces }))
+    }
+
+    async fn look(&self) -> Bytes {
+        let mut board = self.board.lock().await;
+        let now = Instant::now();
+        let since = board.looked.map(|looked| now - looked);
+        if since.is_none_or(|since| since >= LOOK_EACH / 2) {
+            let (Measured { instances, mut problems }, lag) =
+                tokio::join!(self.surroundings.measured(), self.surroundings.lag());
+            let lag = lag.unwrap_or_else(|error| {
+                problems.push(error.to_string());
+                Vec::new()
+            });
+            problems.truncate(MOST_PROBLEMS);
+            let readings: HashMap<String, Reading> =
+                instances.into_iter().map(|(name, text)| (name, Reading::of(&text))).collect();
+            let told = Told {
+                at_ms: SystemClock.now_ms(),
+                rates: since.map(|since| rates(&board.counted, &readings, since)),
+                visibility_ms: visibility(&readings),
+                lag,
+                problems: &problems,
+            };
+            let json = serde_json::to_string(&told).expect("numbers and strings are JSON");
+            board.told = format!("event: now\ndata: {json}\n\n").into();
+            board.counted = readings.into_iter().map(|(name, reading)| (name, reading.counts)).collect();
+            board.looked = Some(now);
+        }
+        board.told.clone()
+    }
+}
+
+impl<S: Surroundings> Watcher<S> {
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        sleep_until(self.next).await;
+        self.next = Instant::now() + LOOK_EACH;
+        if self.next >= self.until {
+            return None;
+        }
+        let told = self.now.look().await;
+        Some((told, self))
+    }
+}
+
+impl Reading {
+    fn of(text: &str) -> Self {
+        let mut reading = Self::default();
+        let Ok(scrape) = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))) else { return reading };
+        for sample in scrape.samples {
+            match (sample.metric.as_str(), sample.value) {
+                (ACCEPTED, Value::Gauge(at)) => reading.accepted_s = Some(at),
+                (VISIBLE, Value::Gauge(at)) => {
+                    let worker = sample.labels.get("function").unwrap_or_default();
+                    reading.visible_s.insert(worker.to_owned(), at);
+                }
+                (name, Value::Untyped(count) | Value::Counter(count) | Value::Gauge(count))
+                    if name.strip_suffix("_count") == Some(REQUESTS) =>
+                {
+                    reading.counts.add(&sample.labels, count);
+                }
+                _ => {}
+            }
+        }
+        reading
+    }
+}
+
+impl Counts {
+    fn add(&mut self, labels: &Labels, count: f64) {
+        let route = labels.get("http_route").unwrap_or_default();
+        match labels.get("http_response_status_code").and_then(|code| code.as_bytes().first()) {
+            Some(b'2') if route == "/user_tags" => self.tags += count,
+            Some(b'2') if QUERIES.contains(&route) => self.queries += count,
+            Some(b'4') => self.refused += count,
+            Some(b'5') => self.failed += count,
+            _ => {}
+        }
+    }
+}
+
+/// What was counted since the look before. An instance that was not there then has begun since; one that counts less than before
+/// has begun anew.
+fn rates(before: &HashMap<String, Counts>, readings: &HashMap<String, Reading>, since: Duration) -> Rates {
+    let of = |kind: fn(&Counts) -> f64| {
+        let grown: f64 = readings
+            .iter()
+            .map(|(name, reading)| {
+                let (now, before) = (kind(&reading.counts), before.get(name).map_or(0.0, kind));
+                if now < before { now } else { now - before }
+            })
+            .sum();
+        (grown / since.as_secs_f64() * 10.0).round() / 10.0
+    };
+    Rates {
+        tags: of(|counts| counts.tags),
+        queries: of(|counts| counts.queries),
+        refused: of(|counts| counts.refused),
+        failed: of(|counts| counts.failed),
+    }
+}
+
+/// How far the newest visible tag is behind the newest durable one, for each worker.
+fn visibility(readings: &HashMap<String, Reading>) -> HashMap<String, u64> {
+    let accepted = readings.values().filter_map(|reading| reading.accepted_s).reduce(f64::max);
+    let mut visible: HashMap<String, f64> = HashMap::new();
+    for (worker, at) in readings.values().flat_map(|reading| &reading.visible_s) {
+        let newest = visible.entry(worker.clone()).or_insert(*at);
+        *newest = newest.max(*at);
+    }
+    let Some(accepted) = accepted else { return HashMap::new() };
+    visible
+        .into_iter()
+        .map(|(worker, at)| (worker, ((accepted - at).max(0.0) * 1_000.0).round() as u64))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"# HELP http_server_request_duration_seconds Duration of HTTP server requests
+# TYPE http_server_request_duration_seconds histogram
+http_server_request_duration_seconds_bucket{http_request_method="POST",http_response_status_code="204",http_route="/user_tags",le="0.005"} 3
+http_server_request_duration_seconds_bucket{http_request_method="POST",http_response_status_code="204",http_route="/user_tags",le="+Inf"} 5
+http_server_request_duration_seconds_sum{http_request_method="POST",http_response_status_code="204",http_route="/user_tags"} 0.1
+http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="204",http_route="/user_tags"} 5
+http_server_request_duration_seconds_bucket{http_request_method="POST",http_response_status_code="200",http_route="/aggregates",le="+Inf"} 7
+http_server_request_duration_seconds_sum{http_request_method="POST",http_response_status_code="200",http_route="/aggregates"} 1
+http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="200",http_route="/aggregates"} 7
+http_server_request_duration_seconds_bucket{http_request_method="POST",http_response_status_code="400",le="+Inf"} 2
+http_server_request_duration_seconds_sum{http_request_method="POST",http_response_status_code="400"} 1
+http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="400"} 2
+# TYPE allezon_newest_accepted_time_seconds gauge
+allezon_newest_accepted_time_seconds 1000.5
+# TYPE allezon_newest_visible_time_seconds gauge
+allezon_newest_visible_time_seconds{function="profile-worker"} 1000.4
+allezon_newest_visible_time_seconds{function="aggregate-worker"} 1000.6
+"#;
+
+    #[test]
+    fn a_text_is_read() {
+        let reading = Reading::of(TEXT);
+        assert_eq!(reading.counts, Counts { tags: 5.0, queries: 7.0, refused: 2.0, failed: 0.0 });
+        let readings = HashMap::from([("a".to_owned(), reading)]);
+        let expected = [("profile-worker".to_owned(), 100), ("aggregate-worker".to_owned(), 0)];
+        assert_eq!(visibility(&readings), HashMap::from(expected));
+        assert_eq!(Reading::of("what is this { no metrics"), Reading::default());
+    }
+
+    #[test]
+    fn an_instance_that_began_anew_counts_from_its_beginning() {
+        let tags = |tags| Counts { tags, ..Counts::default() };
+        let reading = |count| Reading { counts: tags(count), ..Reading::default() };
+        let before = HashMap::from([
+            ("a".to_owned(), tags(100.0)),
+            ("b".to_owned(), tags(50.0)),
+            ("gone".to_owned(), tags(9.0)),
+        ]);
+        let now = HashMap::from([
+            ("a".to_owned(), reading(110.0)),
+            ("b".to_owned(), reading(4.0)),
+            ("new".to_owned(), reading(6.0)),
+        ]);
+        assert!((rates(&before, &now, Duration::from_secs(2)).tags - 10.0).abs() < 1e-9);
+    }
+}
