@@ -1,7 +1,9 @@
 //! Charts: figures in, an image out, drawn by charts-rs in the console's colours.
 
 use bytes::Bytes;
-use charts_rs::{BarChart, ChartBase, Color, LineChart, Series, Symbol, THEME_DARK, THEME_LIGHT};
+use charts_rs::{
+    BarChart, ChartBase, Color, LineChart, Series, Symbol, THEME_DARK, THEME_LIGHT, YAxisConfig,
+};
 use function::{Document, Failure, Refused, Reply};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
@@ -15,6 +17,8 @@ const WIDTH: std::ops::RangeInclusive<u32> = 240..=2_000;
 const HEIGHT: std::ops::RangeInclusive<u32> = 120..=1_000;
 /// Of a name or a title; the table below the chart has all of it.
 const MOST_CHARACTERS: usize = 40;
+/// Half of what a time of a day takes, in pixels.
+const LABEL_HALF: f32 = 32.0;
 /// Greens and woods, neighbours far apart in lightness.
 const LIGHT: [&str; 12] = [
     "#2e6b34", "#a8713a", "#7aa35b", "#6b4423", "#b59b3b", "#174d2b", "#c98e5a", "#4f7f3f", "#8a5a2b",
@@ -96,32 +100,45 @@ fn svg(wanted: Wanted) -> Result<String, charts_rs::Error> {
     let series: Vec<Series> =
         lines.map(|line| Series::new_nullable(shortened(&line.name), line.values.clone())).collect();
     let labels: Vec<String> = wanted.labels.iter().map(|label| shortened(label)).collect();
-    let (theme, colors) = match wanted.theme {
-        Theme::Light => (THEME_LIGHT, LIGHT),
-        Theme::Dark => (THEME_DARK, DARK),
+    let theme = match wanted.theme {
+        Theme::Light => THEME_LIGHT,
+        Theme::Dark => THEME_DARK,
     };
-    let colors: Vec<Color> = colors.iter().map(|color| Color::from(*color)).collect();
     match wanted.kind {
         Kind::Line => {
             let mut chart = LineChart::new_with_theme(series, labels, theme);
-            dress(&mut chart, &wanted, colors);
+            let LineChart { base, y_axis_configs } = &mut chart;
+            dress(base, y_axis_configs, &wanted);
             chart.svg()
         }
         Kind::Bar => {
             let mut chart = BarChart::new_with_theme(series, labels, theme);
-            dress(&mut chart, &wanted, colors);
+            dress(&mut chart.base, &mut chart.y_axis_configs, &wanted);
             chart.svg()
         }
     }
 }
 
 /// What all charts have alike. The page shows through them.
-fn dress(chart: &mut ChartBase, wanted: &Wanted, colors: Vec<Color>) {
+fn dress(chart: &mut ChartBase, y_axes: &mut [YAxisConfig], wanted: &Wanted) {
+    let (colors, text, grid, axis) = match wanted.theme {
+        Theme::Light => (LIGHT, "#5c5140", "#e4dac6", "#8d7a5a"),
+        Theme::Dark => (DARK, "#cfc2a8", "#3d3425", "#8b7a5c"),
+    };
+    let fonts = [&mut chart.title.font, &mut chart.legend.font, &mut chart.x_axis.font];
+    for font in fonts.into_iter().chain(y_axes.iter_mut().map(|axis| &mut axis.font)) {
+        font.color = Color::from(text);
+    }
+    chart.grid.stroke_color = Color::from(grid);
+    chart.x_axis.stroke_color = Color::from(axis);
+    y_axes.iter_mut().for_each(|each| each.stroke_color = Color::from(axis));
+    // The last label stands in the middle of the chart's end.
+    chart.margin.right = LABEL_HALF;
     (chart.width, chart.height) = (wanted.width as f32, wanted.height as f32);
     chart.background_color = Color::transparent();
     chart.font_family = "system-ui, sans-serif".to_owned();
     chart.title.text = shortened(&wanted.title);
-    chart.series.colors = colors;
+    chart.series.colors = colors.iter().map(|color| Color::from(*color)).collect();
     // Points on a line of hours are a smear.
     chart.series.symbol = Some(Symbol::None);
     // One line is named by the title.

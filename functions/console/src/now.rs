@@ -11,7 +11,6 @@ use function::{Failure, Reply, Stream};
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use model::clock::{Clock, SystemClock};
-use prometheus_parse::{Labels, Scrape, Value};
 use serde::Serialize;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
@@ -28,7 +27,7 @@ const MOST_PROBLEMS: usize = 10;
 /// Routes whose answers are those to queries.
 const QUERIES: [&str; 3] = ["/user_profiles/{cookie}", "/aggregates", "/explore"];
 
-const REQUESTS: &str = "http_server_request_duration_seconds";
+const REQUESTS: &str = "http_server_request_duration_seconds_count";
 const ACCEPTED: &str = "allezon_newest_accepted_time_seconds";
 const VISIBLE: &str = "allezon_newest_visible_time_seconds";
 
@@ -154,19 +153,13 @@ impl<S: Surroundings> Watcher<S> {
 impl Reading {
     fn of(text: &str) -> Self {
         let mut reading = Self::default();
-        let Ok(scrape) = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))) else { return reading };
-        for sample in scrape.samples {
-            match (sample.metric.as_str(), sample.value) {
-                (ACCEPTED, Value::Gauge(at)) => reading.accepted_s = Some(at),
-                (VISIBLE, Value::Gauge(at)) => {
-                    let worker = sample.labels.get("function").unwrap_or_default();
-                    reading.visible_s.insert(worker.to_owned(), at);
+        for Sample { name, labels, value } in text.lines().filter_map(sample) {
+            match name {
+                ACCEPTED => reading.accepted_s = Some(value),
+                VISIBLE => {
+                    reading.visible_s.insert(label(labels, "function").unwrap_or_default(), value);
                 }
-                (name, Value::Untyped(count) | Value::Counter(count) | Value::Gauge(count))
-                    if name.strip_suffix("_count") == Some(REQUESTS) =>
-                {
-                    reading.counts.add(&sample.labels, count);
-                }
+                REQUESTS => reading.counts.add(labels, value),
                 _ => {}
             }
         }
@@ -175,11 +168,11 @@ impl Reading {
 }
 
 impl Counts {
-    fn add(&mut self, labels: &Labels, count: f64) {
-        let route = labels.get("http_route").unwrap_or_default();
-        match labels.get("http_response_status_code").and_then(|code| code.as_bytes().first()) {
+    fn add(&mut self, labels: &str, count: f64) {
+        let route = label(labels, "http_route").unwrap_or_default();
+        match label(labels, "http_response_status_code").and_then(|code| code.bytes().next()) {
             Some(b'2') if route == "/user_tags" => self.tags += count,
-            Some(b'2') if QUERIES.contains(&route) => self.queries += count,
+            Some(b'2') if QUERIES.contains(&route.as_str()) => self.queries += count,
             Some(b'4') => self.refused += count,
             Some(b'5') => self.failed += count,
             _ => {}
@@ -223,6 +216,49 @@ fn visibility(readings: &HashMap<String, Reading>) -> HashMap<String, u64> {
         .collect()
 }
 
+/// One line of Prometheus' text format.
+struct Sample<'t> {
+    name: &'t str,
+    /// What stands between the braces.
+    labels: &'t str,
+    value: f64,
+}
+
+/// The sample in a line, if there is one. The library for this, prometheus-parse, loses labels whose values have braces, as routes
+/// have.
+fn sample(line: &str) -> Option<Sample<'_>> {
+    let (rest, value) = line.trim_end().rsplit_once(' ')?;
+    let (name, labels) = match rest.split_once('{') {
+        Some((name, labels)) => (name, labels.strip_suffix('}')?),
+        None => (rest, ""),
+    };
+    (!name.starts_with('#')).then_some(Sample { name, labels, value: value.parse().ok()? })
+}
+
+/// The value of a label.
+fn label(labels: &str, wanted: &str) -> Option<String> {
+    let mut rest = labels;
+    loop {
+        let (name, after) = rest.split_once("=\"")?;
+        let mut value = String::new();
+        let mut characters = after.char_indices();
+        let end = loop {
+            match characters.next()? {
+                (at, '"') => break at,
+                (_, '\\') => value.push(match characters.next()?.1 {
+                    'n' => '\n',
+                    other => other,
+                }),
+                (_, other) => value.push(other),
+            }
+        };
+        if name == wanted {
+            return Some(value);
+        }
+        rest = after[end + 1..].trim_start_matches(',');
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +272,7 @@ http_server_request_duration_seconds_count{http_request_method="POST",http_respo
 http_server_request_duration_seconds_bucket{http_request_method="POST",http_response_status_code="200",http_route="/aggregates",le="+Inf"} 7
 http_server_request_duration_seconds_sum{http_request_method="POST",http_response_status_code="200",http_route="/aggregates"} 1
 http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="200",http_route="/aggregates"} 7
+http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="200",http_route="/user_profiles/{cookie}",otel_scope_name="runtime"} 3
 http_server_request_duration_seconds_bucket{http_request_method="POST",http_response_status_code="400",le="+Inf"} 2
 http_server_request_duration_seconds_sum{http_request_method="POST",http_response_status_code="400"} 1
 http_server_request_duration_seconds_count{http_request_method="POST",http_response_status_code="400"} 2
@@ -249,11 +286,20 @@ allezon_newest_visible_time_seconds{function="aggregate-worker"} 1000.6
     #[test]
     fn a_text_is_read() {
         let reading = Reading::of(TEXT);
-        assert_eq!(reading.counts, Counts { tags: 5.0, queries: 7.0, refused: 2.0, failed: 0.0 });
+        assert_eq!(reading.counts, Counts { tags: 5.0, queries: 10.0, refused: 2.0, failed: 0.0 });
         let readings = HashMap::from([("a".to_owned(), reading)]);
         let expected = [("profile-worker".to_owned(), 100), ("aggregate-worker".to_owned(), 0)];
         assert_eq!(visibility(&readings), HashMap::from(expected));
         assert_eq!(Reading::of("what is this { no metrics"), Reading::default());
+    }
+
+    #[test]
+    fn labels_are_read_whatever_is_in_them() {
+        let labels = r#"a="x,y=\"{1}\"",b="\\",c="#;
+        assert_eq!(label(labels, "a").as_deref(), Some(r#"x,y="{1}""#));
+        assert_eq!(label(labels, "b").as_deref(), Some("\\"));
+        assert_eq!(label(labels, "c"), None);
+        assert_eq!(label(labels, "d"), None);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use cloudevents::{AttributesReader, Event};
+use cloudevents::{AttributesReader, Data, Event};
 use event_log::Recorded;
 use serde_json::{Value, json};
 
+/// Enough to see what it is; a thousand of these are told at most.
+const EXCERPT_BYTES: usize = 2 << 10;
 /// The attributes that KafkaSource and our deliverer add to what was refused, and where KafkaSource says it stood. The last is
 /// what becomes of the header `Kne-Reason` that our functions answer with.
 const NOTES: [&str; 6] = [DESTINATION, CODE, DATA, "knativekafkapartition", "knativekafkaoffset", "reason"];
@@ -41,8 +43,19 @@ pub(crate) fn told(partition: usize, letter: &Recorded) -> Value {
         "type": event.ty(),
         "refused_by": refused_by(event),
         "code": note(event, CODE),
+        "data": excerpt(event),
         "reason": note(event, DATA).map(|data| reason(&data)),
     })
+}
+
+/// The beginning of what is in it.
+fn excerpt(event: &Event) -> Option<String> {
+    let bytes = match event.data()? {
+        Data::Binary(bytes) => bytes.clone(),
+        Data::String(text) => text.clone().into_bytes(),
+        Data::Json(value) => value.to_string().into_bytes(),
+    };
+    Some(String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]).into_owned())
 }
 
 fn note(letter: &Event, name: &str) -> Option<String> {
