@@ -59,7 +59,8 @@ impl<S: Surroundings> Function for Console<S> {
     fn describe(&self) -> Description {
         Description {
             name: "console",
-            path: PAGE,
+            // It takes no events; here a POST is one of its own anyway.
+            path: CHART,
             routes: const {
                 &[
                     Route::staff("GET", PAGE),
