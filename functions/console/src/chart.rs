@@ -66,7 +66,7 @@ struct Line {
 /// The chart that a body asks for. Some milliseconds of a processor, on a thread for such work.
 pub(crate) async fn draw(body: Bytes) -> Result<Reply, Failure> {
     let wanted = parse(&body)?;
-    let svg = tokio::task::spawn_blocking(move || svg(wanted)).await.map_err(Failure::broken)?;
+    let svg = tokio::task::spawn_blocking(move || svg(&wanted)).await.map_err(Failure::broken)?;
     let headers = vec![
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -95,7 +95,7 @@ fn parse(body: &[u8]) -> Result<Wanted, Failure> {
     Ok(wanted)
 }
 
-fn svg(wanted: Wanted) -> Result<String, charts_rs::Error> {
+fn svg(wanted: &Wanted) -> Result<String, charts_rs::Error> {
     let lines = wanted.series.iter();
     let series: Vec<Series> =
         lines.map(|line| Series::new_nullable(shortened(&line.name), line.values.clone())).collect();
@@ -108,12 +108,12 @@ fn svg(wanted: Wanted) -> Result<String, charts_rs::Error> {
         Kind::Line => {
             let mut chart = LineChart::new_with_theme(series, labels, theme);
             let LineChart { base, y_axis_configs } = &mut chart;
-            dress(base, y_axis_configs, &wanted);
+            dress(base, y_axis_configs, wanted);
             chart.svg()
         }
         Kind::Bar => {
             let mut chart = BarChart::new_with_theme(series, labels, theme);
-            dress(&mut chart.base, &mut chart.y_axis_configs, &wanted);
+            dress(&mut chart.base, &mut chart.y_axis_configs, wanted);
             chart.svg()
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn drawn(text: &str) -> String {
-        svg(parse(text.as_bytes()).expect("a good one")).expect("drawn")
+        svg(&parse(text.as_bytes()).expect("a good one")).expect("drawn")
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use console::{Error, FunctionState, Lag, Measured, Surroundings, Trouble, Where};
-use event_log_kafka::{Kafka, KafkaOptions, OpenError, Source};
+use event_log_kafka::{Kafka, KafkaOptions, OpenError, PartitionProgress, Source};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt};
 use reqwest::{Certificate, Client};
@@ -80,10 +80,7 @@ impl Cluster {
 
     async fn lag_of(&self, worker: &str, source: &Source) -> Result<Lag, OpenError> {
         let partitions = self.kafka.progress(source).await?;
-        Ok(Lag {
-            worker: worker.to_owned(),
-            events: partitions.iter().map(|partition| partition.lag()).sum(),
-        })
+        Ok(Lag { worker: worker.to_owned(), events: partitions.iter().map(PartitionProgress::lag).sum() })
     }
 }
 

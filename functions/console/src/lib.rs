@@ -2,7 +2,7 @@
 //!
 //! The page asks the other functions on its own origin, by the paths that they have anyway: in one process that is the same port,
 //! elsewhere the edge. So nothing is proxied here. Of its own the function has what no other can tell alone: how all instances do
-//! ([`now`](mod@crate) in `now.rs`), what the cluster knows of each function, and charts, drawn by charts-rs.
+//! (`now.rs`), what the cluster knows of each function, and charts, drawn by charts-rs.
 
 mod chart;
 mod now;

@@ -33,7 +33,7 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     /// What a status code asks for beside it.
-    says: Option<(HeaderName, HeaderValue)>,
+    says: Option<Box<(HeaderName, HeaderValue)>>,
     close: bool,
 }
 
@@ -63,12 +63,15 @@ impl Problem {
 
     pub(crate) fn wrong_method(allow: HeaderValue) -> Self {
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here");
-        Self { says: Some((ALLOW, allow)), ..problem }
+        Self { says: Some(Box::new((ALLOW, allow))), ..problem }
     }
 
     /// Who calls has to say who that is; a browser asks its user.
     pub(crate) fn unauthorized(detail: &'static str) -> Self {
-        Self { says: Some((WWW_AUTHENTICATE, BASIC)), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+        Self {
+            says: Some(Box::new((WWW_AUTHENTICATE, BASIC))),
+            ..Self::new(StatusCode::UNAUTHORIZED, detail)
+        }
     }
 
     /// The connection cannot be used after this answer, since the request was not read to its end.
@@ -107,7 +110,7 @@ impl Problem {
         if let Some(after) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }
-        if let Some((name, value)) = self.says {
+        if let Some((name, value)) = self.says.map(|says| *says) {
             headers.insert(name, value);
         }
         if self.close {
