@@ -25,6 +25,8 @@ TABS = ["now", "explore", "shopper", "functions", "letters"]
 START_S = 60
 # The contract's bound for aggregates.
 VISIBLE_S = 60
+# What a page does by itself, beside a compiler.
+PATIENCE_S = 30
 SENDERS = 16
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"
@@ -52,7 +54,7 @@ def eventually(attempt, within_s=VISIBLE_S, page=None):
     while True:
         try:
             return attempt()
-        except (Failed, OSError, http.client.HTTPException):
+        except (Failed, BrowserError, OSError, http.client.HTTPException):
             if time.monotonic() > deadline:
                 raise
             page.wait_for_timeout(100) if page else time.sleep(0.1)
@@ -174,7 +176,7 @@ class Watched:
     """A page, and all that a person would not forgive."""
 
     def __init__(self, context, origin, breaks, tree):
-        self.forgiven, self.wrong, self.charts, self.drawn = [], [], [], []
+        self.forgiven, self.wrong, self.charts, self.drawn, self.held = [], [], [], [], []
         self.page = context.new_page()
         if tree:
             self.page.route(re.compile(r"/console(/[a-z]+\.[a-z]+)?(#.*)?$"), of_the_tree)
@@ -196,6 +198,18 @@ class Watched:
     def forgive(self, *parts):
         """What the browser says of failures that this path provokes."""
         self.forgiven += parts
+
+    def release(self):
+        """Ends what was held. Before its route is taken off: that sends on all that waits there."""
+        while self.held:
+            with contextlib.suppress(BrowserError):
+                self.held.pop().abort()
+
+    def close(self):
+        """Leaves no route waiting: its task would be lost."""
+        self.release()
+        self.page.unroute_all(behavior="wait")
+        self.page.context.close()
 
     def complaints(self):
         return [wrong for wrong in self.wrong if not any(part in wrong for part in self.forgiven)]
@@ -281,7 +295,7 @@ class World:
         """A new page at this hash, as for a person who was never here."""
         origin = origin or self.allezon.origin
         context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True, **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)
         watched = Watched(context, origin, self.breaks, self.tree)
         self.opened.append(watched)
@@ -292,13 +306,23 @@ class World:
     def close_pages(self):
         """Closes all and gives what was wrong with any."""
         complaints = [complaint for watched in self.opened for complaint in watched.complaints()]
-        for watched in self.opened:
-            watched.page.context.close()
-        self.opened.clear()
+        while self.opened:
+            try:
+                self.opened.pop().close()
+            except BrowserError as error:
+                complaints.append(f"a page does not close: {error}")
         return complaints
 
     def end(self):
         with contextlib.suppress(Exception):
             self.browser.close()
+        with contextlib.suppress(Exception):
             self.playwright.stop()
         self.allezon.remove()
+
+    def renew(self):
+        """Another server, other data, another browser."""
+        self.end()
+        self.allezon = Allezon()
+        self.opened.clear()
+        self.begin()
