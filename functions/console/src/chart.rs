@@ -60,7 +60,7 @@ enum Theme {
 #[serde(deny_unknown_fields)]
 struct Line {
     name: String,
-    values: Vec<Option<f32>>,
+    values: Vec<Option<f64>>,
 }
 
 /// The chart that a body asks for. Some milliseconds of a processor, on a thread for such work.
@@ -89,7 +89,13 @@ fn parse(body: &[u8]) -> Result<Wanted, Failure> {
     if wanted.series.iter().any(|line| line.values.len() != wanted.labels.len()) {
         return Err(Failure::malformed("series", "must have a value or null for each label"));
     }
-    if wanted.series.iter().flat_map(|line| &line.values).flatten().any(|value| !value.is_finite()) {
+    if wanted
+        .series
+        .iter()
+        .flat_map(|line| &line.values)
+        .flatten()
+        .any(|value| value.abs() > f64::from(f32::MAX))
+    {
         return Err(Failure::malformed("series", "has a number that is too large"));
     }
     Ok(wanted)
@@ -98,7 +104,7 @@ fn parse(body: &[u8]) -> Result<Wanted, Failure> {
 fn svg(wanted: &Wanted) -> Result<String, charts_rs::Error> {
     let lines = wanted.series.iter();
     let series: Vec<Series> =
-        lines.map(|line| Series::new_nullable(shortened(&line.name), line.values.clone())).collect();
+        lines.map(|line| Series::new_nullable(shortened(&line.name), drawable(&line.values))).collect();
     let labels: Vec<String> = wanted.labels.iter().map(|label| shortened(label)).collect();
     let theme = match wanted.theme {
         Theme::Light => THEME_LIGHT,
@@ -117,6 +123,11 @@ fn svg(wanted: &Wanted) -> Result<String, charts_rs::Error> {
             chart.svg()
         }
     }
+}
+
+/// As exact as an image needs.
+fn drawable(values: &[Option<f64>]) -> Vec<Option<f32>> {
+    values.iter().map(|value| value.map(|value| value as f32)).collect()
 }
 
 /// What all charts have alike. The page shows through them.
