@@ -90,13 +90,21 @@ impl Segments {
         let mut events = Vec::new();
         let parts = parts(&self.names(), from, end);
         for (name, part) in parts {
-            let found = self.read_part(&name, &part, max_bytes)?;
+            let found = match self.read_part(&name, &part, max_bytes) {
+                // Let go since its name was taken: as if the reader had come a moment later.
+                Err(Error::Unavailable { .. }) if !self.holds(name.number) => continue,
+                found => found?,
+            };
             if !found.is_empty() {
                 events = found;
                 break;
             }
         }
         Ok(events)
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        self.names().iter().any(|name| name.number == number)
     }
 
     fn read_part(&self, name: &Name, part: &Part, max_bytes: usize) -> Result<Vec<Recorded>, Error> {
