@@ -143,7 +143,7 @@ class World:
         self.shorten("cluster/check", "visible_seconds=60", "visible_seconds=3")
         self.shorten("cluster/check", "lag_seconds=120", "lag_seconds=2")
         for path in (self.folder / "cluster/clusters").rglob("*.yaml"):
-            path.write_text(re.sub(r"timeout: \d+m", "timeout: 6s", path.read_text()))
+            path.write_text(re.sub(r"timeout: \d+m", "timeout: 20s", path.read_text()))
         (self.folder / "bin").mkdir()
         for name, text in (("kubectl", f"#!{sys.executable} -SE\n{KUBECTL}"), ("helm", f'#!/bin/sh\necho "$@" >>{self.folder}/helm\n')):
             (self.folder / "bin" / name).write_text(text)
@@ -238,7 +238,7 @@ def up(world):
     world.begin(refuse=[{"object": "ClusterIssuer", "times": 10**6}])
     check("up: refused", (world.run("up", "minimal", "--only", "kafka"), "kafka was refused" in world.said, "look further: kubectl" in world.said), (1, True, True))
     world.begin(late=[{"object": "Kafka kafka", "looks": 10**6}])
-    check("up: never ready", (world.run("up", "minimal"), "not ready after 6 s" in world.said, "strimzi-cluster-operator" in world.said), (1, True, True))
+    check("up: never ready", (world.run("up", "minimal"), "not ready after 20 s" in world.said, "strimzi-cluster-operator" in world.said), (1, True, True))
     check("up: ends there", world.log("user-tags"), [])
 
 
