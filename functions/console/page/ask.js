@@ -1,4 +1,5 @@
 // Requests to the functions, all on the page's own origin, and what is said when they fail.
+import { byId, note } from "./dom.js";
 
 /** Why there is no answer, as a sentence; `status` is 0 where nobody answered. */
 export class Refusal extends Error {
@@ -96,4 +97,28 @@ export function listen(path, heard, told) {
     clearTimeout(timer);
     source.close();
   };
+}
+
+/** A part of the page that shows one answer: asked for each time that it is shown, and only the last answer counts. */
+export function asker(part, path, showAnswer) {
+  let asking = null;
+  const hide = () => asking?.abort();
+  async function show() {
+    hide();
+    asking = new AbortController();
+    const state = byId(`${part}-state`), error = byId(`${part}-error`);
+    state.textContent = "asking…";
+    try {
+      const answer = await (await ask(path, { signal: asking.signal })).json();
+      note(error, "");
+      state.textContent = `asked at ${new Date().toISOString().slice(11, 19)} UTC`;
+      showAnswer(answer);
+    } catch (failure) {
+      if (failure.name === "AbortError") return;
+      state.textContent = "";
+      note(error, failure.message);
+    }
+  }
+  byId(`${part}-again`).addEventListener("click", show);
+  return { show, hide };
 }

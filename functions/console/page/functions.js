@@ -1,33 +1,11 @@
 // Functions: what the cluster tells of each.
-import { ask } from "./ask.js";
-import { byId, el, name, note, number } from "./dom.js";
+import { asker } from "./ask.js";
+import { byId, el, name, number } from "./dom.js";
 
 const ERRORS_SHOWN = 3;
-let asking = null;
-
-export async function show() {
-  asking?.abort();
-  asking = new AbortController();
-  byId("functions-state").textContent = "asking…";
-  try {
-    const answer = await (await ask("/console/functions", { signal: asking.signal })).json();
-    note(byId("functions-error"), "");
-    showAnswer(answer);
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    byId("functions-state").textContent = "";
-    note(byId("functions-error"), error.message);
-  }
-}
-
-export function hide() {
-  asking?.abort();
-}
-
-byId("functions-again").addEventListener("click", show);
+export const { show, hide } = asker("functions", "/console/functions", showAnswer);
 
 function showAnswer({ where, functions }) {
-  byId("functions-state").textContent = `asked at ${new Date().toISOString().slice(11, 19)} UTC`;
   const place = where === "cluster" ? "on the cluster" : "in one process, which tells no scale and no errors";
   byId("functions-caption").textContent = `${functions.length} functions, ${place}`;
   byId("functions-rows").replaceChildren(...functions.map(row));

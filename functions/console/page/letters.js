@@ -1,35 +1,20 @@
 // Dead letters: how many and why, a look at one, and sending them back.
-import { ask } from "./ask.js";
+import { ask, asker } from "./ask.js";
 import { byId, dialog, el, moment, name, note, number } from "./dom.js";
 
 const LISTED = 100;
-let asking = null;
+const list = asker("letters", `/dead_letters?limit=${LISTED}`, showAnswer);
 
-export async function show() {
-  asking?.abort();
-  asking = new AbortController();
-  byId("letters-state").textContent = "asking…";
-  try {
-    const answer = await (await ask(`/dead_letters?limit=${LISTED}`, { signal: asking.signal })).json();
-    note(byId("letters-error"), "");
-    showAnswer(answer);
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    byId("letters-state").textContent = "";
-    note(byId("letters-error"), error.message);
-  }
-}
+export const { show } = list;
 
 export function hide() {
-  asking?.abort();
+  list.hide();
   note(byId("letters-done"), "");
 }
 
-byId("letters-again").addEventListener("click", show);
 byId("letters-all").addEventListener("click", confirmAll);
 
 function showAnswer(answer) {
-  byId("letters-state").textContent = `asked at ${new Date().toISOString().slice(11, 19)} UTC`;
   byId("letters-none").hidden = answer.letters > 0;
   byId("letters-answer").hidden = answer.letters === 0;
   byId("letters-all").disabled = !answer.not_sent_back;
