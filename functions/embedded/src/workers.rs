@@ -80,7 +80,6 @@ pub(crate) struct Workers {
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
     behind: Arc<AtomicBool>,
-    done: watch::Receiver<Vec<Position>>,
     at: watch::Receiver<Vec<At>>,
 }
 
@@ -100,8 +99,7 @@ struct Deliveries<L, D, P, A> {
     profile_worker: Arc<P>,
     aggregate_worker: Arc<A>,
     behind: Arc<AtomicBool>,
-    /// In each part: what both workers are done with lies before it. Empty until their checkpoints are known.
-    done: watch::Sender<Vec<Position>>,
+    /// Where each worker is in each part. Empty until their checkpoints are known.
     at: watch::Sender<Vec<At>>,
     max_lag_ms: u64,
 }
@@ -148,7 +146,6 @@ impl Workers {
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let behind = Arc::new(AtomicBool::new(false));
-        let (says_done, done) = watch::channel(Vec::new());
         let (says_at, at) = watch::channel(Vec::new());
         let deliveries = Deliveries {
             logs,
@@ -156,11 +153,10 @@ impl Workers {
             profile_worker,
             aggregate_worker,
             behind: Arc::clone(&behind),
-            done: says_done,
             at: says_at,
             max_lag_ms,
         };
-        Self { stop, behind, done, at, running: tokio::spawn(deliveries.run(stopped)) }
+        Self { stop, behind, at, running: tokio::spawn(deliveries.run(stopped)) }
     }
 
     /// Whether what is accepted now would not be visible in time.
@@ -185,16 +181,18 @@ impl Workers {
 
     async fn catch_up_with<L: EventLog>(&self, part: usize, log: &L) -> Result<(), event_log::Error> {
         let end = log.bounds().await?.end;
-        let mut done = self.done.clone();
+        let mut at = self.at.clone();
         loop {
-            let from = done.borrow_and_update().get(part).copied();
+            // What both are done with lies before this.
+            let in_part = |at: &&At| at.part == part;
+            let from = at.borrow_and_update().iter().filter(in_part).map(|at| at.position).min();
             if let Some(from) = from {
                 // Positions have gaps: only the log can tell whether there is anything between here and there.
                 if from >= end || is_behind(end, log.read(from, 1, Duration::ZERO).await?.first()) {
                     return Ok(());
                 }
             }
-            if done.changed().await.is_err() {
+            if at.changed().await.is_err() {
                 return Ok(());
             }
         }
@@ -307,18 +305,17 @@ impl<L: EventLog, D: Append, P: Function, A: Function> Deliveries<L, D, P, A> {
     }
 
     fn look(&self, all: &[Consumer]) {
-        let done = self.least(all.iter().map(|consumer| (consumer.part, consumer.progress.acknowledged())));
-        self.done.send_if_modified(|before| {
-            let changed = *before != done;
-            *before = done;
-            changed
-        });
         let at = |consumer: &Consumer| At {
             worker: Arc::clone(consumer.progress.consumer()),
             part: consumer.part,
             position: consumer.progress.acknowledged(),
         };
-        self.at.send_replace(all.iter().map(at).collect());
+        let at: Vec<At> = all.iter().map(at).collect();
+        self.at.send_if_modified(|before| {
+            let changed = *before != at;
+            *before = at;
+            changed
+        });
         let now_ms = SystemClock.now_ms();
         let lag_ms = all.iter().map(|consumer| consumer.progress.lag_ms(now_ms)).max().unwrap_or(0);
         self.behind.store(lag_ms > self.max_lag_ms, Ordering::Relaxed);
