@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use function::{Failure, Reply, Stream};
-use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use model::clock::{Clock, SystemClock};
 use serde::Serialize;
@@ -18,8 +17,6 @@ use tokio::time::{Instant, sleep_until};
 use crate::surroundings::{Lag, Measured, Surroundings};
 
 const LOOK_EACH: Duration = Duration::from_secs(1);
-/// Below the 600 s that Knative gives a request: clients come back by themselves.
-const LASTS: Duration = Duration::from_secs(590);
 /// As many look at once.
 const MOST_STREAMS: usize = 64;
 /// What is told of what could not be asked.
@@ -43,22 +40,13 @@ pub(crate) struct Now<S> {
 struct Board {
     looked: Option<Instant>,
     /// What each instance has counted since its start.
-    counted: HashMap<String, Counts>,
+    counted: HashMap<String, Requests>,
     told: Bytes,
 }
 
-/// Requests of some kinds.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Counts {
-    tags: f64,
-    queries: f64,
-    refused: f64,
-    failed: f64,
-}
-
-/// Requests a second.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct Rates {
+/// Requests of some kinds: as many since a start, or in a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+struct Requests {
     tags: f64,
     queries: f64,
     refused: f64,
@@ -68,7 +56,7 @@ struct Rates {
 /// What one instance measures, as far as it matters here.
 #[derive(Debug, Default, PartialEq)]
 struct Reading {
-    counts: Counts,
+    counts: Requests,
     /// When the newest durable tag was accepted, in s since 1970.
     accepted_s: Option<f64>,
     /// When the newest tag that a worker has applied was.
@@ -78,7 +66,7 @@ struct Reading {
 #[derive(Debug, Serialize)]
 struct Told<'t> {
     at_ms: u64,
-    rates: Option<Rates>,
+    rates: Option<Requests>,
     visibility_ms: HashMap<String, u64>,
     lag: Vec<Lag>,
     problems: &'t [String],
@@ -101,11 +89,8 @@ impl<S: Surroundings> Now<S> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| Failure::unavailable("too many look at once"))?;
         let now = Instant::now();
-        let watcher = Watcher { now: Arc::clone(self), next: now, until: now + LASTS, _place: place };
-        // Tells EventSource how soon to come back.
-        let hello = futures_util::stream::once(async { Bytes::from_static(b"retry: 1000\n\n") });
-        let pieces = hello.chain(unfold(watcher, Watcher::next)).boxed();
-        Ok(Reply::Stream(Stream { content_type: "text/event-stream", pieces }))
+        let watcher = Watcher { now: Arc::clone(self), next: now, until: now + Stream::LASTS, _place: place };
+        Ok(Reply::Stream(Stream::events(unfold(watcher, Watcher::next))))
     }
 
     async fn look(&self) -> Bytes {
@@ -167,7 +152,7 @@ impl Reading {
     }
 }
 
-impl Counts {
+impl Requests {
     fn add(&mut self, labels: &str, count: f64) {
         let route = label(labels, "http_route").unwrap_or_default();
         match label(labels, "http_response_status_code").and_then(|code| code.bytes().next()) {
@@ -182,8 +167,12 @@ impl Counts {
 
 /// What was counted since the look before. An instance that was not there then has begun since; one that counts less than before
 /// has begun anew.
-fn rates(before: &HashMap<String, Counts>, readings: &HashMap<String, Reading>, since: Duration) -> Rates {
-    let of = |kind: fn(&Counts) -> f64| {
+fn rates(
+    before: &HashMap<String, Requests>,
+    readings: &HashMap<String, Reading>,
+    since: Duration,
+) -> Requests {
+    let of = |kind: fn(&Requests) -> f64| {
         let grown: f64 = readings
             .iter()
             .map(|(name, reading)| {
@@ -193,7 +182,7 @@ fn rates(before: &HashMap<String, Counts>, readings: &HashMap<String, Reading>, 
             .sum();
         (grown / since.as_secs_f64() * 10.0).round() / 10.0
     };
-    Rates {
+    Requests {
         tags: of(|counts| counts.tags),
         queries: of(|counts| counts.queries),
         refused: of(|counts| counts.refused),
@@ -286,7 +275,7 @@ allezon_newest_visible_time_seconds{function="aggregate-worker"} 1000.6
     #[test]
     fn a_text_is_read() {
         let reading = Reading::of(TEXT);
-        assert_eq!(reading.counts, Counts { tags: 5.0, queries: 10.0, refused: 2.0, failed: 0.0 });
+        assert_eq!(reading.counts, Requests { tags: 5.0, queries: 10.0, refused: 2.0, failed: 0.0 });
         let readings = HashMap::from([("a".to_owned(), reading)]);
         let expected = [("profile-worker".to_owned(), 100), ("aggregate-worker".to_owned(), 0)];
         assert_eq!(visibility(&readings), HashMap::from(expected));
@@ -304,7 +293,7 @@ allezon_newest_visible_time_seconds{function="aggregate-worker"} 1000.6
 
     #[test]
     fn an_instance_that_began_anew_counts_from_its_beginning() {
-        let tags = |tags| Counts { tags, ..Counts::default() };
+        let tags = |tags| Requests { tags, ..Requests::default() };
         let reading = |count| Reading { counts: tags(count), ..Reading::default() };
         let before = HashMap::from([
             ("a".to_owned(), tags(100.0)),

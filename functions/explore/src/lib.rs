@@ -24,7 +24,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use live::Live;
 use model::{Action, BucketStart};
 use scanners::Scanners;
-use store::{MinuteRecords, MinuteStore, Piece, ReadError, read_minutes};
+use store::{MinuteRecords, MinuteStore, Piece, ReadError};
 use tokio::sync::{Mutex, Semaphore};
 
 /// Questions that are answered at once: a second one, so that a short one need not wait for a long one. Each takes up to some
@@ -122,10 +122,7 @@ impl<S: MinuteStore> Explore<S> {
         let windows: Vec<Vec<_>> = minutes.chunks(WINDOW_MINUTES).map(<[_]>::to_vec).collect();
         let read = move |window: Vec<(u32, BucketStart)>| async move {
             let buckets: Vec<BucketStart> = window.iter().map(|(_, bucket)| *bucket).collect();
-            let minutes = Arc::clone(&self.minutes);
-            // Reads step back as scans do: what is read for an analyst takes no processor from whoever takes tags.
-            let read = async move { read_minutes(&minutes, &buckets, action, |_| None).await };
-            let minutes = self.scanners.spawn(read).await??;
+            let minutes = self.scanners.read(&self.minutes, buckets, action).await?;
             Ok(window.into_iter().map(|(step, _)| step).zip(minutes).collect())
         };
         stream::iter(windows).map(read).buffered(READ_AHEAD)

@@ -13,12 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use columns::{Cut, Grouping, Groups, Measures};
 use function::{Failure, Query, Reply, Request, Stream};
-use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use model::clock::{Clock, SystemClock};
 use model::{Action, BucketStart};
 use serde_json::{Value, json};
-use store::{Head, MinuteRecords, MinuteStore, read_minutes};
+use store::{Head, MinuteRecords, MinuteStore};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
@@ -32,8 +31,6 @@ const MINUTES: usize = 15;
 const LOOK_EACH: Duration = Duration::from_secs(1);
 /// What says nothing for longer is taken for dead by proxies, and by us.
 const STILL_HERE: Duration = Duration::from_secs(10);
-/// Below the 600 s that Knative gives a request: clients come back by themselves.
-const LASTS: Duration = Duration::from_secs(590);
 /// Streams at once: each is a connection, and a look each second.
 const MOST_STREAMS: usize = 64;
 /// How far the clocks of two instances may be apart: what changed so long before the last event that a client has is told again.
@@ -94,13 +91,10 @@ impl<S: MinuteStore> Live<S> {
             since_ms: last.unwrap_or(0_u64).min(SystemClock.now_ms()).saturating_sub(CLOCKS_APART_MS),
             said: now,
             next: now,
-            until: now + LASTS,
+            until: now + Stream::LASTS,
             _place: place,
         };
-        // Tells EventSource how soon to come back.
-        let hello = futures_util::stream::once(async { Bytes::from_static(b"retry: 1000\n\n") });
-        let pieces = hello.chain(unfold(watcher, Watcher::next)).boxed();
-        Ok(Reply::Stream(Stream { content_type: "text/event-stream", pieces }))
+        Ok(Reply::Stream(Stream::events(unfold(watcher, Watcher::next))))
     }
 
     /// What changed in the newest minutes since then, as events, and until when that holds.
@@ -136,7 +130,7 @@ impl<S: MinuteStore> Live<S> {
         };
         let news: Vec<(BucketStart, Head)> = buckets.iter().copied().zip(heads).filter(is_news).collect();
         let asked: Vec<BucketStart> = news.iter().map(|(bucket, _)| *bucket).collect();
-        let records = read_minutes(&self.minutes, &asked, None, |_| None).await?;
+        let records = self.scanners.read(&self.minutes, asked, None).await?;
         let figures = self.scanners.run(move || count(records)).await??;
         let now_ms = SystemClock.now_ms().max(board.changed_ms + 1);
         for ((bucket, head), figures) in news.into_iter().zip(figures) {

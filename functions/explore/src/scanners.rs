@@ -1,9 +1,15 @@
 //! Threads of the lowest priority that scan: whoever takes tags beside them on the same processors goes first.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use model::{Action, BucketStart};
+use store::{MinuteRecords, MinuteStore, read_minutes};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
+
+use crate::Stop;
 
 /// The lowest priority there is.
 const NICE: i32 = 19;
@@ -49,8 +55,20 @@ impl Scanners {
         self.spawn(async move { scan() }).await
     }
 
+    /// Reads minutes, so that what is read for an analyst takes no processor from whoever takes tags.
+    pub(crate) async fn read<S: MinuteStore>(
+        &self,
+        minutes: &Arc<S>,
+        buckets: Vec<BucketStart>,
+        action: Option<Action>,
+    ) -> Result<Vec<MinuteRecords<Infallible>>, Stop> {
+        let minutes = Arc::clone(minutes);
+        let read = async move { read_minutes(&minutes, &buckets, action, |_| None).await };
+        Ok(self.spawn(read).await??)
+    }
+
     /// Runs what waits too, on them and on threads for blocking work that are as modest.
-    pub(crate) async fn spawn<T: Send + 'static>(
+    async fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
