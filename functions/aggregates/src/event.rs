@@ -127,8 +127,7 @@ fn range(text: &str) -> Result<MinuteRange, Failure> {
 }
 
 fn action(text: &str) -> Result<Action, Failure> {
-    let named = Action::ALL.into_iter().find(|action| text.eq_ignore_ascii_case(action.as_str()));
-    named.ok_or_else(|| Failure::malformed("action", "must be VIEW or BUY"))
+    Action::named(text).ok_or_else(|| Failure::malformed("action", "must be VIEW or BUY"))
 }
 
 /// One or several parameters, each one or several separated by commas, in any case.

@@ -229,8 +229,8 @@ fn step(minutes: Option<u32>) -> Result<u32, Failure> {
 }
 
 fn action(text: &str) -> Result<Action, Failure> {
-    let named = Action::ALL.into_iter().find(|action| text.eq_ignore_ascii_case(action.as_str()));
-    named.ok_or_else(|| Failure::malformed("action", "must be VIEW or BUY; both where it is left out"))
+    Action::named(text)
+        .ok_or_else(|| Failure::malformed("action", "must be VIEW or BUY; both where it is left out"))
 }
 
 fn column(field: String, name: &str) -> Result<Column, Failure> {

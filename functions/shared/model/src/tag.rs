@@ -93,6 +93,11 @@ impl Action {
         }
     }
 
+    /// The action of that name, in capitals or not.
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| text.eq_ignore_ascii_case(action.as_str()))
+    }
+
     /// The one byte that stands for it in stored keys; never changes.
     pub const fn code(self) -> u8 {
         match self {
