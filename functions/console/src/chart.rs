@@ -140,6 +140,8 @@ fn dress(chart: &mut ChartBase, y_axes: &mut [YAxisConfig], wanted: &Wanted) {
     for font in fonts.into_iter().chain(y_axes.iter_mut().map(|axis| &mut axis.font)) {
         font.color = Color::from(text);
     }
+    // Times of a day side by side, in half the width of a page.
+    chart.x_axis.font.size = 12.0;
     chart.grid.stroke_color = Color::from(grid);
     chart.x_axis.stroke_color = Color::from(axis);
     y_axes.iter_mut().for_each(|each| each.stroke_color = Color::from(axis));

@@ -164,10 +164,10 @@ impl Api {
         }))
     }
 
-    /// The pods of Knative's Services here.
+    /// The pods of Knative's Services here. Asked each second while somebody looks: what the API server has in memory will do.
     async fn pods(&self) -> Result<Vec<Value>, Error> {
         self.list(format!(
-            "/api/v1/namespaces/{}/pods?labelSelector=serving.knative.dev/service",
+            "/api/v1/namespaces/{}/pods?labelSelector=serving.knative.dev/service&resourceVersion=0",
             self.namespace
         ))
         .await
