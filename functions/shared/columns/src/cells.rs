@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::grouping::{MAX_GROUPED, Measures};
+use crate::cut::{MAX_GROUPED, Measures};
 
 /// A group: the number of its name in each column.
 pub(crate) type Key = [u32; MAX_GROUPED];

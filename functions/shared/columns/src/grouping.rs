@@ -4,72 +4,17 @@
 //! to the place of a row's group. Where groups are few enough the places are those of an array, otherwise of a hash table.
 //! Each identity counts once, by the rule of the whole room.
 
-use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Action, Device};
 
 use crate::cells::{Cells, Key, MOST_NUMBERS};
-use crate::filter::{BRAND, CATEGORY, COUNTRY, NAME_COLUMNS, ORIGIN};
-use crate::keys::RUN;
+use crate::cut::{Cut, MAX_GROUPED, Measures};
 use crate::lexicon::Lexicon;
 use crate::names::Names;
 use crate::rule::Once;
+use crate::scan::{DEVICE, Plan, Scan};
 use crate::{Block, Chunk, Error};
-
-/// The most columns that a question may group by.
-pub const MAX_GROUPED: usize = 3;
-
-/// A column that a question filters or groups by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Column {
-    /// What brought the shopper.
-    Origin,
-    /// The product's brand.
-    Brand,
-    /// The product's category.
-    Category,
-    /// Where the shopper is.
-    Country,
-    /// What the shopper uses, as the contract spells it.
-    Device,
-}
-
-/// Which values of a column count. An empty name is a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    /// Of which column.
-    pub column: Column,
-    /// These only, where there are some.
-    pub one_of: Option<HashSet<String>>,
-    /// And none of these.
-    pub none_of: HashSet<String>,
-}
-
-/// Which rows count, and how they are grouped.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cut {
-    /// All must hold.
-    pub conditions: Vec<Condition>,
-    /// The columns whose values make a group, [`MAX_GROUPED`] at most.
-    pub group_by: Vec<Column>,
-    /// Whether anything but the number of rows is asked for.
-    pub prices: bool,
-}
-
-/// What is known of a group's rows. Where [`Cut::prices`] is off, only the count is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measures {
-    /// How many.
-    pub count: u64,
-    /// Their prices' sum.
-    pub sum_price: i64,
-    /// The lowest price; `i32::MAX` where there is no row.
-    pub min_price: i32,
-    /// The highest price; `i32::MIN` where there is no row.
-    pub max_price: i32,
-}
 
 /// Groups are more than there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -128,65 +73,7 @@ pub struct Group {
     pub measures: Measures,
 }
 
-impl Default for Measures {
-    fn default() -> Self {
-        Self { count: 0, sum_price: 0, min_price: i32::MAX, max_price: i32::MIN }
-    }
-}
-
-impl Measures {
-    /// Counts one row.
-    #[inline]
-    pub fn add_row(&mut self, price: i32) {
-        self.count += 1;
-        self.sum_price += i64::from(price);
-        self.min_price = self.min_price.min(price);
-        self.max_price = self.max_price.max(price);
-    }
-
-    /// Counts what another one has counted.
-    pub fn join(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum_price += other.sum_price;
-        self.min_price = self.min_price.min(other.min_price);
-        self.max_price = self.max_price.max(other.max_price);
-    }
-}
-
-impl Column {
-    /// All.
-    pub const ALL: [Self; 5] = [Self::Origin, Self::Brand, Self::Category, Self::Country, Self::Device];
-
-    /// Its place among the columns of names; the device has none.
-    fn place(self) -> Option<usize> {
-        match self {
-            Self::Origin => Some(ORIGIN),
-            Self::Brand => Some(BRAND),
-            Self::Category => Some(CATEGORY),
-            Self::Country => Some(COUNTRY),
-            Self::Device => None,
-        }
-    }
-}
-
-impl Condition {
-    fn takes(&self, name: &str) -> bool {
-        self.one_of.as_ref().is_none_or(|names| names.contains(name)) && !self.none_of.contains(name)
-    }
-}
-
-/// A question in the codes of one chunk or block: a table for each column, and none where nothing is asked of it.
-#[derive(Debug, Default)]
-struct Plan {
-    /// Whether a row with that code fits.
-    fits: [Option<Vec<bool>>; COLUMNS],
-    /// What a code adds to the place of the row's group.
-    adds: [Option<Vec<u64>>; COLUMNS],
-}
-
-/// The columns of names, and the device.
-const COLUMNS: usize = NAME_COLUMNS + 1;
-const DEVICE: usize = NAME_COLUMNS;
+/// The names of the codes of the device.
 const DEVICES: [&str; 3] = [Device::ALL[0].as_str(), Device::ALL[1].as_str(), Device::ALL[2].as_str()];
 
 impl Grouping {
@@ -227,7 +114,7 @@ impl Grouping {
             self.cells.at(0).count += chunk.rows as u64;
             return Ok(());
         }
-        let mut scan = Scan { chunk, plan: &plan, prices: self.cut.prices, run: Run::default(), rows: 0 };
+        let mut scan = Scan::new(chunk, &plan, self.cut.prices);
         if !chunk.prices.is_within(i32::MIN.into(), i32::MAX.into()) || !scan.fill(&mut self.cells) {
             return Err(Error::Damaged("a code beyond the names, or a price").into());
         }
@@ -310,174 +197,6 @@ impl Grouping {
             return Err(GroupingError::TooManyGroups(self.limits.groups));
         }
         Ok(())
-    }
-}
-
-impl Plan {
-    fn asks_nothing(&self) -> bool {
-        self.fits.iter().all(Option::is_none) && self.adds.iter().all(Option::is_none)
-    }
-
-    fn asks(&self, column: usize) -> bool {
-        self.fits[column].is_some() || self.adds[column].is_some()
-    }
-}
-
-/// Rows that are looked at together.
-#[derive(Debug)]
-struct Run {
-    codes: [[u32; RUN]; COLUMNS],
-    prices: [i32; RUN],
-    cells: [u64; RUN],
-    fitting: [u8; RUN],
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self { codes: [[0; RUN]; COLUMNS], prices: [0; RUN], cells: [0; RUN], fitting: [0; RUN] }
-    }
-}
-
-/// A chunk's rows on their way to the groups.
-struct Scan<'a> {
-    chunk: &'a Chunk,
-    plan: &'a Plan,
-    prices: bool,
-    run: Run,
-    /// How many rows were looked at.
-    rows: u64,
-}
-
-impl Scan<'_> {
-    /// Adds all rows that fit; says whether every code had a name.
-    fn fill(&mut self, cells: &mut Cells) -> bool {
-        let chunk = self.chunk;
-        let mut sound = true;
-        if [ORIGIN, BRAND, CATEGORY].iter().any(|column| self.plan.asks(*column)) {
-            let (brands, categories) = (chunk.divisor(BRAND), chunk.divisor(CATEGORY));
-            for range in self.ranges() {
-                chunk.keys.visit(&range, |row, keys| {
-                    // The first and the last run may begin before the range or end behind it.
-                    let first = keys.partition_point(|key| *key < range.start);
-                    let keys = &keys[first..];
-                    let keys = &keys[..keys.partition_point(|key| *key < range.end)];
-                    for (place, key) in keys.iter().enumerate() {
-                        let (above, category) = categories.divide(*key);
-                        let (origin, brand) = brands.divide(above);
-                        self.run.codes[ORIGIN][place] = origin as u32;
-                        self.run.codes[BRAND][place] = brand as u32;
-                        self.run.codes[CATEGORY][place] = category as u32;
-                    }
-                    sound &= self.take(row + first, keys.len(), cells);
-                });
-            }
-        } else {
-            for row in (0..chunk.rows).step_by(RUN) {
-                sound &= self.take(row, RUN.min(chunk.rows - row), cells);
-            }
-        }
-        sound
-    }
-
-    /// The keys of those origins that fit: rows are sorted by them, so that the others need not be read.
-    fn ranges(&self) -> Vec<Range<u64>> {
-        let all = 0..u64::MAX;
-        let Some(fits) = &self.plan.fits[ORIGIN] else { return vec![all] };
-        let names = |column: usize| self.chunk.names[column].len() as u64;
-        let keys_of_origin = names(BRAND) * names(CATEGORY);
-        let mut ranges: Vec<Range<u64>> = vec![];
-        for (origin, _) in (0..).zip(fits).filter(|(_, fits)| **fits) {
-            let keys = origin * keys_of_origin..(origin + 1) * keys_of_origin;
-            match ranges.last_mut() {
-                Some(last) if last.end == keys.start => last.end = keys.end,
-                _ => ranges.push(keys),
-            }
-        }
-        ranges
-    }
-
-    /// The rows of a run, whose key columns are there already.
-    fn take(&mut self, row: usize, rows: usize, cells: &mut Cells) -> bool {
-        if rows == 0 {
-            return true;
-        }
-        self.rows += rows as u64;
-        let (plan, chunk, run) = (self.plan, self.chunk, &mut self.run);
-        if plan.asks(COUNTRY) {
-            chunk.countries.read(row, &mut run.codes[COUNTRY][..rows], |code| code as u32);
-        }
-        if plan.asks(DEVICE) {
-            chunk.devices.read(row, &mut run.codes[DEVICE][..rows], |code| code as u32);
-        }
-        if self.prices {
-            chunk.prices.read(row, &mut run.prices[..rows], |price| price as i32);
-        }
-        run.cells[..rows].fill(0);
-        let mut sound = true;
-        for (codes, table) in run.codes.iter().zip(&plan.adds) {
-            let Some(table) = table else { continue };
-            for (cell, code) in run.cells[..rows].iter_mut().zip(codes) {
-                match table.get(*code as usize) {
-                    Some(add) => *cell += add,
-                    None => sound = false,
-                }
-            }
-        }
-        let Some(fitting) = run.fitting(rows, &plan.fits) else { return false };
-        if !sound {
-            return false;
-        }
-        let run = &*run;
-        if plan.adds.iter().all(Option::is_none) {
-            let mut one = Measures::default();
-            match fitting {
-                None => run.prices[..rows].iter().for_each(|price| one.add_row(*price)),
-                Some(count) => {
-                    run.fitting[..count].iter().for_each(|row| one.add_row(run.prices[usize::from(*row)]));
-                }
-            }
-            cells.at(0).join(&one);
-            return true;
-        }
-        match fitting {
-            None => run.cells[..rows]
-                .iter()
-                .zip(&run.prices)
-                .for_each(|(cell, price)| cells.at(*cell).add_row(*price)),
-            Some(count) => {
-                for row in run.fitting[..count].iter().map(|row| usize::from(*row)) {
-                    cells.at(run.cells[row]).add_row(run.prices[row]);
-                }
-            }
-        }
-        true
-    }
-}
-
-impl Run {
-    /// Notes which rows fit and says how many they are, or none where nothing is filtered; fails at a code without a name.
-    fn fitting(&mut self, rows: usize, tables: &[Option<Vec<bool>>; COLUMNS]) -> Option<Option<usize>> {
-        if tables.iter().all(Option::is_none) {
-            return Some(None);
-        }
-        let mut fits = [true; RUN];
-        let mut sound = true;
-        for (codes, table) in self.codes.iter().zip(tables) {
-            let Some(table) = table else { continue };
-            for (fit, code) in fits[..rows].iter_mut().zip(codes) {
-                match table.get(*code as usize) {
-                    Some(fits) => *fit &= fits,
-                    None => sound = false,
-                }
-            }
-        }
-        let mut count = 0;
-        // Without a jump: which rows fit cannot be foretold.
-        for (row, fit) in (0..).zip(&fits[..rows]) {
-            self.fitting[count] = row;
-            count += usize::from(*fit);
-        }
-        sound.then_some(Some(count))
     }
 }
 

@@ -18,6 +18,7 @@ mod block;
 mod builder;
 mod cells;
 mod chunk;
+mod cut;
 mod decoded;
 mod divisor;
 mod filter;
@@ -30,6 +31,7 @@ mod packed;
 mod piece;
 mod row;
 mod rule;
+mod scan;
 mod seal;
 mod wire;
 
@@ -38,11 +40,10 @@ use thiserror::Error as ThisError;
 pub use block::Block;
 pub use builder::BlockBuilder;
 pub use chunk::Chunk;
+pub use cut::{Column, Condition, Cut, MAX_GROUPED, Measures};
 pub use decoded::{Codes, DecodedChunk, NameColumn};
 pub use filter::{Filter, Totals};
-pub use grouping::{
-    Column, Condition, Cut, Group, Grouping, GroupingError, GroupingLimits, Groups, MAX_GROUPED, Measures,
-};
+pub use grouping::{Group, Grouping, GroupingError, GroupingLimits, Groups};
 pub use identities::Identities;
 pub use row::Row;
 pub use rule::{Counted, count, for_each_once};
