@@ -121,7 +121,8 @@ def documented(space):
     run("kubectl", "config", "set-context", "--current", "--namespace", space.name, env=environment)
     here = run("kubectl", "config", "view", "--minify", "--output=jsonpath={..namespace}", env=environment)
     expect(here == space.name, f"kubectl goes by another configuration than KUBECONFIG: its namespace is {here or 'default'}")
-    script = "set -euo pipefail\nkn() { command " + " ".join(space.world.kn) + ' "$@"; }\n'
+    # What a block leaves running when it fails would be waited for.
+    script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\nkn() { command " + " ".join(space.world.kn) + ' "$@"; }\n'
     done = 0
     for only, block in blocks:
         if not only or space.world.is_production:
@@ -186,7 +187,19 @@ def staff(space):
         status, headers, answer = space.ask(method, path, body, who=who, headers=page, lines=8 if event else None)
         expect(status in (200, 204), f"{method} {path} of staff: {status} {answer[:200]}")
         expect(event is None or (headers["Content-Type"] == "text/event-stream" and event in answer), f"{path}: {headers['Content-Type']} {answer[:200]}")
+    eventually("the console's board has figures of the pods", lambda: the_board_is_full(space, who), 60)
     return f"{len(asked)} requests, {every_function_is_told(space, who)} functions"
+
+
+def the_board_is_full(space, who):
+    """All pods and Kafka have told the console what they know."""
+    lines = space.ask("GET", "/console/now", who=who, lines=8)[2].decode().splitlines()
+    now = json.loads([line for line in lines if line.startswith("data:")][-1][5:])
+    workers = {"profile-worker", "aggregate-worker"}
+    expect(not now["problems"], f"the console has problems: {now['problems']}")
+    expect({each["worker"] for each in now["lag"]} == workers, f"the console knows the lag of {now['lag']}")
+    expect(set(now["visibility_ms"]) == workers, f"the console knows the visibility of {now['visibility_ms']}")
+    return True
 
 
 def every_function_is_told(space, who):
