@@ -58,10 +58,11 @@ test-cluster: ## try the functions on the cluster that KUBECONFIG names, in a na
 	./cluster/suite/run $(SUITE)
 
 .PHONY: lint
-lint: ## check formatting, lints, docs, arrows and licences
+lint: ## check formatting, lints, docs, arrows, licences, and that allezon needs nothing of a cluster
 	$(CARGO) fmt --all --check
 	PATH="$(WITH_CMAKE):$$PATH" $(CARGO) clippy --workspace --all-targets --features embedded/kafka --locked -- -D warnings
 	PATH="$(WITH_CMAKE):$$PATH" RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+	$(CARGO) check --locked -p embedded
 	./.ci/arrows
 	@if command -v cargo-deny >/dev/null || [ -n "$$CI" ]; then $(CARGO) deny --all-features --log-level error check bans licenses sources; \
 	else echo "lint: skipped deny.toml: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
