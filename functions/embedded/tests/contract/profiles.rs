@@ -1,5 +1,7 @@
 //! User profiles: exact bytes, order, ranges, limits, cookies, erasure.
 
+use serde_json::{Value, json};
+
 use crate::Fresh;
 use crate::support::http::{Request, encoded};
 use crate::support::tags::{ALWAYS, Tag, profile_request, profile_text};
@@ -209,4 +211,20 @@ fn an_erased_shopper_is_gone_and_may_come_again() {
     let again = Tag { price: 5, ..gone };
     server.accept(&again);
     server.answers(&profile_request("gone"), &profile_text("gone", &[&again], &[]));
+}
+
+#[test]
+fn an_erasure_is_audited_by_a_hash_of_the_cookie() {
+    let server = Fresh::start(&["--log-format", "json"]);
+    let erase = Request::new("DELETE", format!("/user_profiles/{}", encoded("gone & łost")));
+    assert_eq!(server.checked(&erase).status, 204);
+    let log = server.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let audit: Vec<Value> = lines.filter(|line| line["target"] == "audit").collect();
+    let [line] = &audit[..] else { panic!("one line is for the audit: {log}") };
+    assert_eq!((&line["method"], &line["status"]), (&json!("DELETE"), &json!(204)), "{line}");
+    assert_eq!(line["route"], "/user_profiles/{cookie}", "{line}");
+    assert_eq!(line["subject"], blake3::hash("gone & łost".as_bytes()).to_hex().as_str(), "{line}");
+    assert!(line["caller"].is_string() && line["timestamp"].is_string(), "{line}");
+    assert!(!log.contains("łost") && !log.contains("%82ost"), "no line has the cookie: {log}");
 }
