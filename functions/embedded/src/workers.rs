@@ -13,6 +13,7 @@ use event_log::{Append, Bounds, EventLog, Position, Recorded};
 use function::{Call, Failure, Function};
 use model::Clock;
 use model::clock::SystemClock;
+use runtime::Origin;
 use store_embedded::EmbeddedStore;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -371,7 +372,9 @@ fn positions(all: &[Consumer]) -> Vec<(&str, Position)> {
 
 impl<F: Function, D: Append> Sink for Worker<F, D> {
     async fn deliver(&self, recorded: Recorded) -> Result<(), Rejection> {
-        match self.function.call(Call::Event(Box::new(recorded.event))).await {
+        let origin = Origin::of(&recorded.event);
+        let work = self.function.call(Call::Event(Box::new(recorded.event)));
+        match origin.follow(self.function.describe().name, work).await {
             Ok(_) => Ok(()),
             Err(Failure::Refused(refusal)) => Err(Rejection::Never(refusal.to_string())),
             Err(failure) => Err(Rejection::Later(failure.to_string())),

@@ -3,6 +3,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::Fresh;
 use crate::support::http::Request;
 use crate::support::tags::Tag;
@@ -33,6 +35,32 @@ fn the_age_of_the_newest_visible_tag_can_be_told() {
             return;
         }
         assert!(began.elapsed() < PATIENCE, "{accepted:?} is accepted, {workers:?} visible");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// One trace from the POST to both places where the tag can be seen. Spans need a collector; log lines do not need it to be there.
+#[test]
+fn a_tag_is_followed_to_where_it_is_visible() {
+    let nobody = "http://127.0.0.1:9";
+    let server = Fresh::start(&["--log-format", "json", "--otlp-endpoint", nobody, "--trace-ratio", "0"]);
+    server.accept(&Tag::view("other", "2022-03-22T12:15:00.100Z"));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let asked_for = format!("00-{trace}-00f067aa0ba902b7-01");
+    let tag = Tag::view("followed", "2022-03-22T12:15:00.100Z");
+    assert_eq!(server.checked(&tag.request().header("traceparent", &asked_for)).status, 204);
+    let began = Instant::now();
+    loop {
+        let log = server.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let followed: Vec<Value> = lines.filter(|line| line["target"] == "trace").collect();
+        assert!(followed.iter().all(|line| line["trace_id"] == trace), "others are not kept: {log}");
+        let by = |function: &str| followed.iter().filter(|line| line["function"] == function).count();
+        let posts = followed.iter().filter(|line| line["status"] == 204).count();
+        if [posts, by("profile-worker"), by("aggregate-worker")] == [1; 3] {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{log}");
         sleep(Duration::from_millis(50));
     }
 }

@@ -54,4 +54,4 @@ pub use pages::Readiness;
 pub use program::{BoxError, complete, patiently, run};
 pub use server::Server;
 pub use shutdown::stop_signal;
-pub use telemetry::{LogFormat, Telemetry, TelemetryOptions};
+pub use telemetry::{LogFormat, Origin, Telemetry, TelemetryOptions};

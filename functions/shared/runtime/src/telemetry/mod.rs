@@ -20,6 +20,7 @@ use crate::gate::Gate;
 
 pub use logs::LogFormat;
 pub(crate) use metrics::RequestMetrics;
+pub use traces::Origin;
 pub(crate) use traces::{Traces, end_span};
 
 /// All traces, unless somebody says otherwise: who configures a collector wants to see something.

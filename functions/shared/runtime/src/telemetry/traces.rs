@@ -1,12 +1,13 @@
-//! A span for each request, joined to its caller's trace by W3C trace context.
+//! A span for each request, joined to its caller's trace by W3C trace context, and for work on events that no request brings.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use cloudevents::{AttributesReader, Event};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{Link, SpanKind, Status, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::trace::{FutureExt, Link, SpanKind, Status, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
@@ -91,6 +92,41 @@ pub(crate) fn end_span(context: &Context, status: StatusCode) {
         span.set_status(Status::error(status.canonical_reason().unwrap_or_default()));
     }
     span.end();
+}
+
+/// Where an event comes from, for a worker that reads the log itself: its work becomes a span of the event's trace.
+#[derive(Debug)]
+pub struct Origin(Option<Context>);
+
+impl Origin {
+    /// The trace that this event began in, if that one is kept.
+    pub fn of(event: &Event) -> Self {
+        let origin = TraceContextPropagator::new().extract_with_context(&Context::new(), &Extensions(event));
+        let is_kept = origin.span().span_context().is_sampled();
+        Self(is_kept.then_some(origin))
+    }
+
+    /// Does this work within a span of that name, and logs its end as that of a request.
+    pub async fn follow<T, E: fmt::Display>(
+        self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let Some(origin) = self.0 else { return work.await };
+        let tracer = opentelemetry::global::tracer("runtime");
+        let span =
+            tracer.span_builder(name).with_kind(SpanKind::Consumer).start_with_context(&tracer, &origin);
+        let context = origin.with_span(span);
+        let done = work.with_context(context.clone()).await;
+        let _within = context.clone().attach();
+        let error = done.as_ref().err().map(ToString::to_string);
+        tracing::info!(target: "trace", function = name, error, "worked on an event whose trace was asked for");
+        if let Some(error) = error {
+            context.span().set_status(Status::error(error));
+        }
+        context.span().end();
+        done
+    }
 }
 
 fn attributes(route: &'static str, parts: &Parts, event: Option<&Event>) -> Vec<KeyValue> {
