@@ -230,7 +230,7 @@ fn state(service: &Value, revisions: &[Value], pods: &[Value]) -> FunctionState 
 fn scale(service: &Value) -> Option<Value> {
     let annotations = service.pointer("/spec/template/metadata/annotations")?.as_object()?;
     let known = [("min", "min-scale"), ("max", "max-scale"), ("metric", "metric"), ("target", "target")];
-    let told: Map<String, Value> = known
+    let mut told: Map<String, Value> = known
         .iter()
         .filter_map(|(short, long)| {
             let value = annotations.get(&format!("autoscaling.knative.dev/{long}"))?.as_str()?;
@@ -238,6 +238,13 @@ fn scale(service: &Value) -> Option<Value> {
             Some(((*short).to_owned(), value))
         })
         .collect();
+    // Where a container takes no more at once, that is what it is aimed at.
+    let most = service.pointer("/spec/template/spec/containerConcurrency").filter(|most| **most != 0);
+    if told.get("metric").is_some_and(|metric| metric == "concurrency")
+        && let Some(most) = most
+    {
+        told.entry("target").or_insert_with(|| most.clone());
+    }
     (!told.is_empty()).then_some(Value::Object(told))
 }
 
