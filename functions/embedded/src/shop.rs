@@ -111,7 +111,7 @@ impl Shop {
             .mount(Arc::new(IdService::new(back.names)))
             .mount_query(user_profiles, options.debug_mode)
             .mount_query(aggregates, options.debug_mode)
-            .mount(Arc::new(Explore::new(back.store.clone())))
+            .mount(Arc::new(Explore::beside_tags(back.store.clone())))
             .mount(Arc::new(dead_letters))
             .page("/openapi.json", "application/json", OPENAPI);
         let functions = mounts.names().chain(["console"]).collect();

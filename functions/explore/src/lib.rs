@@ -9,6 +9,7 @@
 mod answer;
 pub mod event;
 mod live;
+mod rests;
 mod scanners;
 
 use std::convert::Infallible;
@@ -23,6 +24,7 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{self, Stream, StreamExt};
 use live::Live;
 use model::{Action, BucketStart};
+use rests::Rests;
 use scanners::Scanners;
 use store::{MinuteRecords, MinuteStore, Piece, ReadError};
 use tokio::sync::{Mutex, Semaphore};
@@ -70,7 +72,16 @@ enum Stop {
 impl<S: MinuteStore> Explore<S> {
     /// Answers from these minutes.
     pub fn new(minutes: S) -> Self {
-        let (minutes, scanners) = (Arc::new(minutes), Arc::new(Scanners::start()));
+        Self::with(minutes, Rests::none())
+    }
+
+    /// Answers in a process that takes tags too: the busier the machine is, the longer it rests between two scans.
+    pub fn beside_tags(minutes: S) -> Self {
+        Self::with(minutes, Rests::beside_others())
+    }
+
+    fn with(minutes: S, rests: Rests) -> Self {
+        let (minutes, scanners) = (Arc::new(minutes), Arc::new(Scanners::start(rests)));
         Self {
             live: Arc::new(Live::new(Arc::clone(&minutes), Arc::clone(&scanners))),
             minutes,

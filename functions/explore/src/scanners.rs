@@ -3,13 +3,16 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use model::{Action, BucketStart};
+use rustix::time::{ClockId, clock_gettime};
 use store::{MinuteRecords, MinuteStore, read_minutes};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 
 use crate::Stop;
+use crate::rests::Rests;
 
 /// The lowest priority there is.
 const NICE: i32 = 19;
@@ -21,11 +24,12 @@ const MOST_THREADS: usize = 8;
 pub(crate) struct Scanners {
     runtime: Option<Runtime>,
     threads: usize,
+    rests: Rests,
 }
 
 impl Scanners {
-    /// As many as there are processors.
-    pub(crate) fn start() -> Self {
+    /// As many as there are processors, which rest so.
+    pub(crate) fn start(rests: Rests) -> Self {
         let threads = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
@@ -39,7 +43,7 @@ impl Scanners {
             })
             .build()
             .expect("threads can be started");
-        Self { runtime: Some(runtime), threads }
+        Self { runtime: Some(runtime), threads, rests }
     }
 
     /// How many there are.
@@ -47,12 +51,21 @@ impl Scanners {
         self.threads
     }
 
-    /// Runs a scan on one of them. It goes on to its end also where nobody waits any more, so it should be short.
+    /// Runs a scan on one of them, when they have rested from those before. It goes on to its end also where nobody waits any more, so it
+    /// should be short.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         scan: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        self.spawn(async move { scan() }).await
+        self.rests.over().await;
+        let timed = async move {
+            let began = processor_time();
+            let scanned = scan();
+            (scanned, processor_time().saturating_sub(began))
+        };
+        let (scanned, took) = self.spawn(timed).await?;
+        self.rests.after(took);
+        Ok(scanned)
     }
 
     /// Reads minutes, so that what is read for an analyst takes no processor from whoever takes tags.
@@ -74,6 +87,12 @@ impl Scanners {
     ) -> Result<T, JoinError> {
         self.runtime.as_ref().expect("there until dropped").spawn(work).await
     }
+}
+
+/// What this thread has had of a processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 impl Drop for Scanners {
