@@ -198,7 +198,9 @@ def the_board_is_full(space, who):
     workers = {"profile-worker", "aggregate-worker"}
     expect(not now["problems"], f"the console has problems: {now['problems']}")
     expect({each["worker"] for each in now["lag"]} == workers, f"the console knows the lag of {now['lag']}")
-    expect(set(now["visibility_ms"]) == workers, f"the console knows the visibility of {now['visibility_ms']}")
+    # In one process only what is accepted there has an age, and here user-tags accepts.
+    visible = workers if space.world.is_production else set()
+    expect(set(now["visibility_ms"]) == visible, f"the console knows the visibility of {now['visibility_ms']}")
     return True
 
 
