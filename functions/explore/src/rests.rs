@@ -67,7 +67,10 @@ impl Rests {
         let now = Instant::now();
         let mut state = self.state();
         state.look(now, self.look);
-        state.free_at = state.free_at.max(now) + rest(took, state.busy);
+        let rest = rest(took, state.busy);
+        if !rest.is_zero() {
+            state.free_at = state.free_at.max(now) + rest;
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -24,7 +24,7 @@ const MOST_THREADS: usize = 8;
 pub(crate) struct Scanners {
     runtime: Option<Runtime>,
     threads: usize,
-    rests: Rests,
+    rests: Arc<Rests>,
 }
 
 impl Scanners {
@@ -43,7 +43,7 @@ impl Scanners {
             })
             .build()
             .expect("threads can be started");
-        Self { runtime: Some(runtime), threads, rests }
+        Self { runtime: Some(runtime), threads, rests: Arc::new(rests) }
     }
 
     /// How many there are.
@@ -51,21 +51,21 @@ impl Scanners {
         self.threads
     }
 
-    /// Runs a scan on one of them, when they have rested from those before. It goes on to its end also where nobody waits any more, so it
-    /// should be short.
+    /// Runs a scan on one of them, when they have rested from those before. It goes on to its end, and has its rest, also where nobody
+    /// waits any more, so it should be short.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         scan: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         self.rests.over().await;
-        let timed = async move {
+        let rests = Arc::clone(&self.rests);
+        let rested = async move {
             let began = processor_time();
             let scanned = scan();
-            (scanned, processor_time().saturating_sub(began))
+            rests.after(processor_time().saturating_sub(began));
+            scanned
         };
-        let (scanned, took) = self.spawn(timed).await?;
-        self.rests.after(took);
-        Ok(scanned)
+        self.spawn(rested).await
     }
 
     /// Reads minutes, so that what is read for an analyst takes no processor from whoever takes tags.

@@ -12,6 +12,9 @@ use crate::keys::RUN;
 pub(crate) const COLUMNS: usize = NAME_COLUMNS + 1;
 pub(crate) const DEVICE: usize = NAME_COLUMNS;
 
+/// Every key.
+const ALL: Range<u64> = 0..u64::MAX;
+
 /// A question in the codes of one chunk or block: a table for each column, and none where nothing is asked of it.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -93,8 +96,12 @@ impl<'a> Scan<'a> {
 
     /// The keys of those origins and brands that fit: rows are sorted by them, so that the others need not be read.
     fn ranges(&self) -> Vec<Range<u64>> {
+        let fits = &self.plan.fits;
+        if fits[ORIGIN].is_none() && fits[BRAND].is_none() {
+            return vec![ALL];
+        }
         let names = |column: usize| self.chunk.names[column].len();
-        let fitting = |column: usize| match &self.plan.fits[column] {
+        let fitting = |column: usize| match &fits[column] {
             None => (0..names(column)).collect(),
             Some(fits) => {
                 (0..).zip(fits).filter(|(_, fits)| **fits).map(|(code, _)| code).collect::<Vec<usize>>()
@@ -102,10 +109,9 @@ impl<'a> Scan<'a> {
         };
         let (origins, brands) = (fitting(ORIGIN), fitting(BRAND));
         // Each range is looked for, and reads a run or two.
-        let by_brand = brands.len() < names(BRAND) && origins.len() * brands.len() <= self.chunk.rows / RUN;
-        if self.plan.fits[ORIGIN].is_none() && !by_brand {
-            let all = 0..u64::MAX;
-            return vec![all];
+        let by_brand = fits[BRAND].is_some() && origins.len() * brands.len() <= self.chunk.rows / RUN;
+        if fits[ORIGIN].is_none() && !by_brand {
+            return vec![ALL];
         }
         let keys_of_brand = names(CATEGORY) as u64;
         let keys_of_origin = names(BRAND) as u64 * keys_of_brand;
