@@ -4,6 +4,7 @@ use aerospike::{AdminPolicy, Node};
 use futures_util::future::try_join_all;
 use store::{Condition, Error, Server};
 
+use crate::calls;
 use crate::connect::field;
 use crate::error::{damaged, of_call};
 use crate::store::{AerospikeStore, Shared, now_ms};
@@ -48,7 +49,7 @@ impl Shared {
     async fn ask(&self, node: &Node) -> Result<Told, Error> {
         let namespace = format!("namespace/{}", self.keys.namespace);
         let policy = AdminPolicy { timeout: INFO_TIMEOUT_MS };
-        let answers = node.info(&policy, &["statistics", &namespace]).await.map_err(of_call)?;
+        let answers = calls::info(node, &policy, &["statistics", &namespace]).await.map_err(of_call)?;
         let text = |command: &str| answers.get(command).map_or("", String::as_str);
         let told = told(node.name(), text("statistics"), text(&namespace), now_ms());
         told.ok_or_else(|| damaged("what a server tells of itself"))

@@ -3,6 +3,7 @@
 use aerospike::{AdminPolicy, Client, ClientPolicy, ToHosts};
 use store::MinuteStore;
 
+use crate::calls;
 use crate::error::ConnectError;
 use crate::options::AerospikeOptions;
 use crate::store::AerospikeStore;
@@ -22,7 +23,7 @@ impl AerospikeStore {
             .aerospike_hosts
             .to_hosts()
             .map_err(|_| ConnectError::Hosts(options.aerospike_hosts.clone()))?;
-        let client = Client::new(&policy(options), &options.aerospike_hosts)
+        let client = calls::connect(&policy(options), &options.aerospike_hosts)
             .await
             .map_err(|_| ConnectError::Unreachable(options.aerospike_hosts.clone()))?;
         let checked = check(&client, options).await;
@@ -75,7 +76,7 @@ async fn check(client: &Client, options: &AerospikeOptions) -> Result<(), Connec
     let config = format!("get-config:context=namespace;namespace={namespace}");
     for node in nodes {
         let policy = AdminPolicy { timeout: INFO_TIMEOUT_MS };
-        let answers = node.info(&policy, &["namespaces", &config]).await.map_err(|cause| {
+        let answers = calls::info(&node, &policy, &["namespaces", &config]).await.map_err(|cause| {
             ConnectError::NotReady { hosts: options.aerospike_hosts.clone(), reason: cause.to_string() }
         })?;
         let there = answers.get("namespaces").map_or("", String::as_str);

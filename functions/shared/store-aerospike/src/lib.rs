@@ -32,13 +32,14 @@
 //! | file | what |
 //! |---|---|
 //! | `store.rs`, `connect.rs`, `options.rs`, `condition.rs` | the handle; what must be right at the start; how the servers are |
-//! | `rows.rs`, `error.rs`, `values.rs`, `keys.rs` | calls, retries, what failures mean; reading bins; where records lie |
+//! | `calls.rs`, `rows.rs`, `error.rs`, `values.rs`, `keys.rs` | calls, retries, what failures mean; reading bins; where records lie |
 //! | `profiles.rs`, `large.rs` | the newest tags of each shopper |
 //! | `minutes.rs`, `adding.rs`, `heads.rs`, `records.rs`, `calendar.rs`, `sealing.rs`, `floor.rs` | blocks and chunks of each minute |
 //! | `tidy.rs`, `sweep.rs` | clearing away |
 
 mod adding;
 mod calendar;
+mod calls;
 mod condition;
 mod connect;
 mod error;

@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rand::Rng;
 use store::Error;
 
+use crate::calls;
 use crate::error::{is_busy, of_call, unavailable};
 use crate::store::Shared;
 
@@ -95,7 +96,7 @@ impl Shared {
             concurrency: Concurrency::Parallel,
             ..BatchPolicy::default()
         };
-        match self.client.batch(&policy, rows).await {
+        match calls::batch(&self.client, &policy, rows).await {
             // What failed for a server stands on the rows that were its.
             Err(_) if rows.iter().all(has_outcome) => Ok(()),
             result => result.map_err(of_call),

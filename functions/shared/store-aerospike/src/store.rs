@@ -10,6 +10,7 @@ use opentelemetry::metrics::Counter;
 use store::{BlockKey, Token};
 
 use crate::calendar::Entered;
+use crate::calls;
 use crate::keys::Keys;
 use crate::options::AerospikeOptions;
 use crate::tidy::Tidying;
@@ -60,7 +61,7 @@ impl AerospikeStore {
 
     /// Closes the connections; calls under way fail.
     pub async fn close(&self) {
-        if let Err(cause) = self.shared.client.close().await {
+        if let Err(cause) = calls::close(&self.shared.client).await {
             tracing::debug!(%cause, "the connections to Aerospike were closed badly");
         }
     }

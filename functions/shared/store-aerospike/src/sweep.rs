@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use aerospike::expressions::{Expression, gt, int_val, since_update};
 use aerospike::operations::MapReturnType;
 use aerospike::operations::maps::get_by_key;
-use aerospike::{BatchOperation, Bins, PartitionFilter, QueryPolicy, Record, Statement, Value};
+use aerospike::{BatchOperation, Bins, QueryPolicy, Record, Statement, Value};
 use futures_util::{StreamExt, TryStreamExt};
 use model::BucketStart;
 use store::{Condition, Error};
 
+use crate::calls;
 use crate::error::of_call;
 use crate::heads::{BLOCKS, CHUNKS, TOKENS, whole_of};
 use crate::keys::{
@@ -146,7 +147,7 @@ impl Shared {
         policy.base_policy.socket_timeout = SOCKET_TIMEOUT_MS;
         policy.base_policy.filter_expression = filter;
         let statement = Statement::new(&self.keys.namespace, self.keys.set_name(set), bins);
-        let records = self.client.query(&policy, PartitionFilter::all(), statement).await.map_err(of_call)?;
+        let records = calls::query(&self.client, &policy, statement).await.map_err(of_call)?;
         Ok(records.into_stream().map(|record| record.map_err(of_call)))
     }
 }
