@@ -4,8 +4,7 @@
 
 mod support;
 
-use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloudevents::{AttributesReader, Data};
 use event_log::{Append, EventLog, Position};
@@ -176,55 +175,6 @@ async fn what_was_appended_is_there_at_once() {
             let events = log.read(position, bytes, Duration::ZERO).await.unwrap();
             assert_eq!(first_of(&events), number);
             assert!(log.read(events[0].next, bytes, Duration::ZERO).await.unwrap().is_empty());
-        }
-    }
-}
-
-/// A broker that was stuck is fenced by its controller and comes back as a new leader; who stood at the end must hear of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_waits_at_the_end_goes_on_after_a_broker_was_stuck() {
-    /// Longer than a controller waits for a broker's heartbeat.
-    const STUCK: Duration = Duration::from_secs(12);
-    const READERS: u64 = 4;
-    let Some(broker) = support::own("a stuck broker") else { return };
-    let topic = broker.topic(1, &[]).await;
-    let log = broker.kafka().log(&topic).await.unwrap();
-    let mut end = log.append(numbered(0)).await.unwrap();
-    let (says, mut reads) = tokio::sync::mpsc::unbounded_channel();
-    for reader in 0..READERS {
-        let (log, says) = (broker.kafka().log(&topic).await.unwrap(), says.clone());
-        tokio::spawn(async move {
-            let mut next = Position::default();
-            // Like a delivery: again after every error, until the test is over.
-            while !says.is_closed() {
-                let events = log.read(next, 1 << 20, Duration::from_secs(1)).await.unwrap_or_default();
-                next = events.last().map_or(next, |last| last.next);
-                for recorded in events {
-                    let _ = says.send((reader, recorded.position));
-                }
-            }
-        });
-    }
-    for round in 0..2 {
-        let mut missing: HashSet<u64> = (0..READERS).collect();
-        while !missing.is_empty() {
-            let read = tokio::time::timeout(PATIENCE, reads.recv()).await;
-            let (reader, position) = read.unwrap_or_else(|_| panic!("{missing:?} stand still")).unwrap();
-            if position == end {
-                missing.remove(&reader);
-            }
-        }
-        if round == 0 {
-            broker.signal("-STOP");
-            tokio::time::sleep(STUCK).await;
-            broker.signal("-CONT");
-            let deadline = Instant::now() + PATIENCE;
-            end = loop {
-                match log.append(numbered(1)).await {
-                    Ok(position) => break position,
-                    Err(error) => assert!(Instant::now() < deadline, "{error}"),
-                }
-            };
         }
     }
 }
