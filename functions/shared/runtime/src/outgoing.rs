@@ -4,15 +4,17 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use function::Stream;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, poll_fn};
 use http::Response;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::watch;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{mpsc, watch};
 
 use crate::activity::{Activity, Streaming};
 use crate::server::Phase;
@@ -22,13 +24,7 @@ pub(crate) type Answer = Response<Outgoing>;
 /// What is sent.
 pub(crate) enum Outgoing {
     Whole(Full<Bytes>),
-    Stream(Pieces),
-}
-
-/// A stream, and what keeps its connection alive as long as it goes on.
-pub(crate) struct Pieces {
-    pieces: BoxStream<'static, Bytes>,
-    _streaming: Streaming,
+    Stream(BoxStream<'static, Bytes>),
 }
 
 impl Outgoing {
@@ -36,11 +32,12 @@ impl Outgoing {
         Self::Whole(Full::new(bytes.into()))
     }
 
-    /// Ends with its pieces, when the client goes, or when the server stops serving.
+    /// Ends with its pieces, when the client goes or takes nothing for so long, or when the server stops serving.
     pub(crate) fn stream(
         stream: Stream,
         activity: &Arc<Activity>,
         mut phases: watch::Receiver<Phase>,
+        stall: Duration,
     ) -> Self {
         let watched = Arc::clone(activity);
         let stopped = async move {
@@ -49,8 +46,34 @@ impl Outgoing {
                 () = watched.client_gone() => {}
             }
         };
-        let pieces = stream.pieces.take_until(Box::pin(stopped)).boxed();
-        Self::Stream(Pieces { pieces, _streaming: Activity::stream(activity) })
+        let (give, mut take) = mpsc::channel(1);
+        tokio::spawn(make(stream.pieces, give, stall, Activity::stream(activity)));
+        Self::Stream(poll_fn(move |cx| take.poll_recv(cx)).take_until(Box::pin(stopped)).boxed())
+    }
+}
+
+/// Makes pieces as they are taken, and keeps the connection alive meanwhile. On a task of its own: in HTTP/2 an answer is not asked for
+/// pieces while its client has no room for them, so it would never learn for how long.
+async fn make(
+    mut pieces: BoxStream<'static, Bytes>,
+    give: mpsc::Sender<Bytes>,
+    stall: Duration,
+    _streaming: Streaming,
+) {
+    loop {
+        let piece = tokio::select! {
+            piece = pieces.next() => piece,
+            () = give.closed() => None,
+        };
+        let Some(piece) = piece else { return };
+        match give.send_timeout(piece, stall).await {
+            Ok(()) => {}
+            Err(SendTimeoutError::Closed(_)) => return,
+            Err(SendTimeoutError::Timeout(_)) => {
+                tracing::debug!("a client takes nothing of its stream, which ends");
+                return;
+            }
+        }
     }
 }
 
@@ -64,8 +87,8 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(whole) => Pin::new(whole).poll_frame(cx),
-            Self::Stream(stream) => {
-                stream.pieces.poll_next_unpin(cx).map(|next| next.map(|piece| Ok(Frame::data(piece))))
+            Self::Stream(pieces) => {
+                pieces.poll_next_unpin(cx).map(|next| next.map(|piece| Ok(Frame::data(piece))))
             }
         }
     }

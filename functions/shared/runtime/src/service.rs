@@ -277,7 +277,12 @@ impl<'a> Exchange<'a> {
             Ok(Ok(Reply::Stream(stream))) => {
                 let content_type = HeaderValue::from_static(stream.content_type);
                 let Connection { activity, phases, .. } = self.connection;
-                let mut answer = Response::new(Outgoing::stream(stream, activity, phases.clone()));
+                let mut answer = Response::new(Outgoing::stream(
+                    stream,
+                    activity,
+                    phases.clone(),
+                    self.shared.limits.stall,
+                ));
                 answer.headers_mut().insert(CONTENT_TYPE, content_type);
                 answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 answer

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cloudevents::{AttributesReader, Event};
 use function::{Access, Call, Description, Failure, Function, Refused, Reply, Request, Route};
+use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use runtime::{LogFormat, Mounts, Server, ServerOptions, Telemetry, TelemetryOptions};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
@@ -189,6 +193,16 @@ pub(crate) async fn start(options: ServerOptions, mounts: Mounts) -> Running {
 impl Running {
     pub(crate) async fn client(&self) -> Client {
         Client(BufStream::new(TcpStream::connect(self.address).await.expect("the server listens")))
+    }
+
+    /// A connection that speaks HTTP/2, and the task that drives it.
+    pub(crate) async fn http2(
+        &self,
+    ) -> (http2::SendRequest<Full<Bytes>>, JoinHandle<Result<(), hyper::Error>>) {
+        let stream = TcpStream::connect(self.address).await.expect("the server listens");
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.expect("prior knowledge is enough");
+        (sender, tokio::spawn(connection))
     }
 
     /// One request on a connection of its own.

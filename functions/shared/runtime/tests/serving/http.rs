@@ -1,8 +1,6 @@
 //! Plain HTTP: routes, refusals, pages, pipelining, HTTP/2.
 
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use runtime::{Error, Mounts, Server, ServerOptions};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -150,10 +148,7 @@ async fn whoever_asks_whether_to_continue_is_told() {
 #[tokio::test]
 async fn http2_is_spoken_on_the_same_port() {
     let server = echo().await;
-    let stream = tokio::net::TcpStream::connect(server.address).await.expect("the server listens");
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.expect("prior knowledge is enough");
-    let driver = tokio::spawn(connection);
+    let (mut sender, driver) = server.http2().await;
     for (path, body, status) in [
         ("/echo", "hello".to_owned(), 200),
         ("/x", String::new(), 404),

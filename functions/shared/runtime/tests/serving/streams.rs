@@ -8,6 +8,7 @@ use bytes::Bytes;
 use function::{Access, Call, Description, Failure, Function, Reply, Route, Stream};
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
+use http_body_util::Full;
 use runtime::ServerOptions;
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::Semaphore;
@@ -122,4 +123,25 @@ async fn a_reader_that_takes_nothing_is_dropped_and_nothing_piles_up_for_it() {
     assert_eq!(client.answer().await.expect("a head").status, 200);
     tokio::time::timeout(Duration::from_secs(30), gone(&ticker)).await.expect("it is dropped");
     assert_eq!(server.ask(&request("GET", "/health")).await.status, 200);
+}
+
+/// The connection itself goes on there, for the client's other requests.
+#[tokio::test]
+async fn a_reader_by_http2_that_takes_nothing_is_dropped_too() {
+    let ticker = ticker(true);
+    let options = ServerOptions { stall_time_ms: 200, idle_time_ms: 5_000, head_time_ms: 500, ..options() };
+    let server = start(options, mounts().mount(Arc::new(Ticks(ticker.clone())))).await;
+    let (mut sender, driver) = server.http2().await;
+    let request = |path| hyper::Request::get(path).body(Full::default()).expect("a request");
+    let unread = sender.send_request(request("http://test/ticks")).await.expect("a head");
+    tokio::time::timeout(Duration::from_secs(30), gone(&ticker)).await.expect("its stream is dropped");
+    let other = sender.send_request(request("http://test/health")).await;
+    assert_eq!(other.expect("an answer").status(), 200);
+    // And not for ever.
+    tokio::time::timeout(Duration::from_secs(30), driver)
+        .await
+        .expect("the connection ends")
+        .expect("no panic")
+        .ok();
+    drop(unread);
 }
