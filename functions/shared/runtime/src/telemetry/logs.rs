@@ -10,11 +10,14 @@ use opentelemetry::trace::TraceContextExt;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::TelemetryOptions;
 use crate::error::Error;
@@ -32,16 +35,19 @@ pub enum LogFormat {
 
 /// Sends log lines to standard error from now on.
 pub(super) fn start(options: &TelemetryOptions) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&options.log_level).map_err(|error| Error::Telemetry(error.into()))?;
+    let filter: Targets =
+        options.log_level.parse().map_err(|error| Error::Telemetry(Box::new(error) as _))?;
     let is_terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let is_human = match options.log_format {
         LogFormat::Auto => is_terminal,
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    if is_human { lines.with_ansi(is_terminal).try_init() } else { lines.event_format(JsonLines).try_init() }
-        .map_err(Error::Telemetry)?;
+    let lines =
+        if is_human { lines.with_ansi(is_terminal).boxed() } else { lines.event_format(JsonLines).boxed() };
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    subscriber.try_init().map_err(|error| Error::Telemetry(error.into()))?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
