@@ -22,6 +22,10 @@ use store::{MinuteStore, Swap};
 use store_embedded::EmbeddedStore;
 use uniform::{Tag, USUAL};
 
+/// As `allezon` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// 2022-03-22T00:00Z.
 const FIRST_MINUTE: i64 = 27_465_120;
 const MINUTES: i64 = 24 * 60;
