@@ -79,6 +79,8 @@ impl Server {
 
     pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+        // A stop reaches a thread that runs a little later: it could still answer.
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
