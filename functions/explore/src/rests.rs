@@ -68,6 +68,7 @@ impl Rests {
         let mut state = self.state();
         state.look(now, self.look);
         let rest = rest(took, state.busy);
+        // Who never rests goes by no clock: that of a test may stand still.
         if !rest.is_zero() {
             state.free_at = state.free_at.max(now) + rest;
         }

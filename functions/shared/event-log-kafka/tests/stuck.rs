@@ -5,7 +5,7 @@
 mod support;
 
 use std::collections::HashSet;
-use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::delivery::{Limits, Rejection, Sink};
@@ -89,8 +89,8 @@ impl Sink for Says {
 /// What a member of a group has a thread for.
 #[cfg(target_os = "linux")]
 fn members() -> usize {
-    let threads = fs::read_dir("/proc/self/task").unwrap();
-    let names = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
     names.filter(|name| name.trim() == "kafka-group").count()
 }
 
@@ -103,7 +103,7 @@ async fn a_member_goes_on_after_a_broker_was_stuck_and_leaves_nothing_behind() {
     let (says, mut taken) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let limits = Limits { drain: Duration::from_millis(500), ..Limits::default() };
-    let sink = std::sync::Arc::new(Says(says));
+    let sink = Arc::new(Says(says));
     let member = tokio::spawn(async move {
         kafka.consume(source, sink, limits, async { stopped.await.unwrap_or(()) }).await
     });
