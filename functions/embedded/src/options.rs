@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Keep the log this long after the workers are done with it, in hours
     #[arg(long, env = "LOG_RETENTION_HOURS", value_name = "HOURS", default_value_t = 0)]
     pub(crate) log_retention_hours: u64,
+    /// Memory for what explore has read, in bytes, until nobody has asked it for 5 minutes
+    #[arg(long, env = "EXPLORE_CACHE_BYTES", value_name = "BYTES", default_value_t = explore::KEPT_BYTES)]
+    pub(crate) explore_cache_bytes: u64,
     /// Delete everything in the data directory before starting, after a question
     #[arg(long)]
     pub(crate) reset: bool,

@@ -99,6 +99,7 @@ impl Shop {
         let stores = (back.store.clone(), Arc::clone(&back.names));
         let user_profiles = UserProfiles::new(stores, Arc::clone(&tags), SystemClock, source);
         let aggregates = Aggregates::new(back.store.clone(), CACHED_BYTES);
+        let explore = Explore::beside_tags(back.store.clone(), options.explore_cache_bytes);
         let bookmark = Kept::open(back.store.clone(), letters.len()).await?;
         let dead_letters = DeadLetters::new(dead_letters::Logs { letters, shelf, topic: tags }, bookmark);
         let (parts, at) = (back.parts.clone(), back.workers.at());
@@ -111,7 +112,7 @@ impl Shop {
             .mount(Arc::new(IdService::new(back.names)))
             .mount_query(user_profiles, options.debug_mode)
             .mount_query(aggregates, options.debug_mode)
-            .mount(Arc::new(Explore::beside_tags(back.store.clone())))
+            .mount(Arc::new(explore))
             .mount(Arc::new(dead_letters))
             .page("/openapi.json", "application/json", OPENAPI);
         let functions = mounts.names().chain(["console"]).collect();

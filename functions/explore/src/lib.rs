@@ -3,30 +3,30 @@
 //!
 //! Minutes are read ahead a few at a time and scanned on threads of the lowest priority, each of which gathers groups of its
 //! own; these are joined at the end. So a question takes memory by its groups and not by its rows, and ends soon after its client
-//! goes. How questions are spelled is in [`event`], how groups are counted in the room `columns`, how the newest minutes are told
+//! goes. Chunks that were read stay in memory for the next question, up to so many bytes (`kept.rs`). How questions are spelled is in [`event`], how groups are counted in the room `columns`, how the newest minutes are told
 //! as they change in `live.rs`.
 
 mod answer;
 pub mod event;
+mod kept;
 mod live;
 mod rests;
 mod scanners;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use columns::{Block, Chunk, Grouping, GroupingError, GroupingLimits, Groups};
 use event::Question;
 use function::{Access, Call, Description, Failure, Function, Refused, Reply, Route};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, Stream, StreamExt};
+use kept::Kept;
 use live::Live;
 use model::{Action, BucketStart};
 use rests::Rests;
 use scanners::Scanners;
-use store::{MinuteRecords, MinuteStore, Piece, ReadError};
+use store::{ChunkKey, MinuteRecords, MinuteStore, Piece, ReadError};
 use tokio::sync::{Mutex, Semaphore};
 
 /// Questions that are answered at once: a second one, so that a short one need not wait for a long one. Each takes up to some
@@ -38,6 +38,8 @@ const WAITING: usize = 16;
 const WINDOW_MINUTES: usize = 4;
 /// Windows that are read before they are scanned.
 const READ_AHEAD: usize = 4;
+/// Chunks that are kept by default: a day at 1,000 tags a second takes some 470 MiB.
+pub const KEPT_BYTES: u64 = 512 << 20;
 /// Groups in each step, over all steps: a thousand origins by 250 brands, twice.
 const LIMITS: GroupingLimits = GroupingLimits { groups: 1 << 19, name_bytes: 16 << 20 };
 /// Where the newest minutes are told as they change.
@@ -51,12 +53,15 @@ pub struct Explore<S> {
     minutes: Arc<S>,
     scanners: Arc<Scanners>,
     live: Arc<Live<S>>,
+    kept: Arc<Kept>,
     turns: Semaphore,
     places: Semaphore,
 }
 
-/// Minutes as they are stored, and the step that each belongs to.
-type Window = Vec<(u32, MinuteRecords<Infallible>)>;
+/// A minute as it was read.
+type Records = MinuteRecords<Arc<Chunk>>;
+/// Minutes, and the step that each belongs to.
+type Window = Vec<(u32, Records)>;
 
 /// Why a question was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -70,22 +75,23 @@ enum Stop {
 }
 
 impl<S: MinuteStore> Explore<S> {
-    /// Answers from these minutes.
-    pub fn new(minutes: S) -> Self {
-        Self::with(minutes, Rests::none())
+    /// Answers from these minutes, and keeps chunks that were read for a question up to so many bytes.
+    pub fn new(minutes: S, kept_bytes: u64) -> Self {
+        Self::with(minutes, kept_bytes, Rests::none())
     }
 
     /// Answers in a process that takes tags too: the busier the machine is, the longer it rests between two scans.
-    pub fn beside_tags(minutes: S) -> Self {
-        Self::with(minutes, Rests::beside_others())
+    pub fn beside_tags(minutes: S, kept_bytes: u64) -> Self {
+        Self::with(minutes, kept_bytes, Rests::beside_others())
     }
 
-    fn with(minutes: S, rests: Rests) -> Self {
+    fn with(minutes: S, kept_bytes: u64, rests: Rests) -> Self {
         let (minutes, scanners) = (Arc::new(minutes), Arc::new(Scanners::start(rests)));
         Self {
             live: Arc::new(Live::new(Arc::clone(&minutes), Arc::clone(&scanners))),
             minutes,
             scanners,
+            kept: Arc::new(Kept::up_to(kept_bytes)),
             turns: Semaphore::new(ANSWERED_AT_ONCE),
             places: Semaphore::new(ANSWERED_AT_ONCE + WAITING),
         }
@@ -96,6 +102,7 @@ impl<S: MinuteStore> Explore<S> {
         let _place =
             self.places.try_acquire().map_err(|_| Failure::unavailable("too many questions at once"))?;
         let _turn = self.turns.acquire().await.map_err(Failure::broken)?;
+        self.kept.asked();
         self.gather(question).await.map_err(|stop| match stop {
             Stop::Grouping(cause @ (GroupingError::TooManyGroups(_) | GroupingError::TooLongNames(_))) => {
                 let reason = format!("{cause}: filter more, group by less, or make steps longer");
@@ -110,10 +117,9 @@ impl<S: MinuteStore> Explore<S> {
         let windows = Mutex::new(self.windows(question).boxed());
         let lanes = (0..self.scanners.count()).map(|_| async {
             let mut grouping = Grouping::new(Arc::clone(&question.cut), LIMITS);
-            let action = question.action;
             while let Some(window) = { windows.lock().await.next().await } {
-                let window = window?;
-                grouping = self.scanners.run(move || scan(grouping, window, action)).await??;
+                let (window, action, kept) = (window?, question.action, Arc::clone(&self.kept));
+                grouping = self.scanners.run(move || scan(grouping, window, action, &kept)).await??;
             }
             Ok::<_, Stop>(grouping)
         });
@@ -133,16 +139,23 @@ impl<S: MinuteStore> Explore<S> {
         let windows: Vec<Vec<_>> = minutes.chunks(WINDOW_MINUTES).map(<[_]>::to_vec).collect();
         let read = move |window: Vec<(u32, BucketStart)>| async move {
             let buckets: Vec<BucketStart> = window.iter().map(|(_, bucket)| *bucket).collect();
-            let minutes = self.scanners.read(&self.minutes, buckets, action).await?;
+            let kept = Arc::clone(&self.kept);
+            let minutes =
+                self.scanners.read(&self.minutes, buckets, action, move |key| kept.get(key)).await?;
             Ok(window.into_iter().map(|(step, _)| step).zip(minutes).collect())
         };
         stream::iter(windows).map(read).buffered(READ_AHEAD)
     }
 }
 
-fn scan(mut grouping: Grouping, window: Window, action: Option<Action>) -> Result<Grouping, GroupingError> {
+fn scan(
+    mut grouping: Grouping,
+    window: Window,
+    action: Option<Action>,
+    kept: &Kept,
+) -> Result<Grouping, GroupingError> {
     for (step, minute) in window {
-        let (chunks, blocks) = decoded(minute)?;
+        let (chunks, blocks) = decoded(minute, |key, chunk| kept.keep(key, chunk))?;
         for action in Action::ALL.into_iter().filter(|each| action.is_none_or(|action| action == *each)) {
             grouping.add_minute(step, action, &chunks, &blocks)?;
         }
@@ -150,16 +163,20 @@ fn scan(mut grouping: Grouping, window: Window, action: Option<Action>) -> Resul
     Ok(grouping)
 }
 
-/// The records of a minute, decoded.
-fn decoded(minute: MinuteRecords<Infallible>) -> Result<(Vec<Chunk>, Vec<Block>), GroupingError> {
-    let stored = |piece| -> Bytes {
-        match piece {
-            Piece::Stored(bytes) => bytes,
-            Piece::<Infallible>::Known(never) => match never {},
+/// The records of a minute, decoded. What is decoded only now is shown to `fresh`.
+fn decoded(
+    minute: Records,
+    fresh: impl Fn(ChunkKey, &Arc<Chunk>),
+) -> Result<(Vec<Arc<Chunk>>, Vec<Block>), GroupingError> {
+    let chunk = |(key, piece)| match piece {
+        Piece::Known(chunk) => Ok(chunk),
+        Piece::Stored(bytes) => {
+            let chunk = Arc::new(Chunk::decode(bytes)?);
+            fresh(key, &chunk);
+            Ok(chunk)
         }
     };
-    let chunks =
-        minute.chunks.into_iter().map(|(_, piece)| Chunk::decode(stored(piece))).collect::<Result<_, _>>()?;
+    let chunks = minute.chunks.into_iter().map(chunk).collect::<Result<_, columns::Error>>()?;
     let blocks = minute.blocks.into_iter().map(Block::decode).collect::<Result<_, _>>()?;
     Ok((chunks, blocks))
 }

@@ -5,7 +5,6 @@
 //! changed in it, so that one that comes twice, or not at all before the next, does no harm: nothing is kept for a slow reader.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +16,12 @@ use futures_util::stream::unfold;
 use model::clock::{Clock, SystemClock};
 use model::{Action, BucketStart};
 use serde_json::{Value, json};
-use store::{Head, MinuteRecords, MinuteStore};
+use store::{Head, MinuteStore};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::scanners::Scanners;
-use crate::{LIMITS, Stop, decoded};
+use crate::{LIMITS, Records, Stop, decoded};
 
 /// Minutes on the board, and in a stream that does not say how many.
 const MOST_MINUTES: usize = 60;
@@ -130,7 +129,7 @@ impl<S: MinuteStore> Live<S> {
         };
         let news: Vec<(BucketStart, Head)> = buckets.iter().copied().zip(heads).filter(is_news).collect();
         let asked: Vec<BucketStart> = news.iter().map(|(bucket, _)| *bucket).collect();
-        let records = self.scanners.read(&self.minutes, asked, None).await?;
+        let records = self.scanners.read(&self.minutes, asked, None, |_| None).await?;
         let figures = self.scanners.run(move || count(records)).await??;
         let now_ms = SystemClock.now_ms().max(board.changed_ms + 1);
         for ((bucket, head), figures) in news.into_iter().zip(figures) {
@@ -183,12 +182,12 @@ fn minutes(query: &Query<'_>) -> Result<usize, Failure> {
 }
 
 /// What is in each minute, by action.
-fn count(minutes: Vec<MinuteRecords<Infallible>>) -> Result<Vec<[Measures; 2]>, Stop> {
+fn count(minutes: Vec<Records>) -> Result<Vec<[Measures; 2]>, Stop> {
     let cut = Cut { prices: true, ..Cut::default() };
     let mut grouping = Grouping::new(Arc::new(cut), LIMITS);
     let mut figures = vec![[Measures::default(); 2]; minutes.len()];
     for (place, minute) in minutes.into_iter().enumerate() {
-        let (chunks, blocks) = decoded(minute)?;
+        let (chunks, blocks) = decoded(minute, |_, _| ())?;
         for (which, action) in Action::ALL.into_iter().enumerate() {
             grouping.add_minute((2 * place + which) as u32, action, &chunks, &blocks)?;
         }

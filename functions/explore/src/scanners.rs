@@ -1,18 +1,18 @@
 //! Threads of the lowest priority that scan: whoever takes tags beside them on the same processors goes first.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use columns::Chunk;
 use model::{Action, BucketStart};
 use rustix::time::{ClockId, clock_gettime};
-use store::{MinuteRecords, MinuteStore, read_minutes};
+use store::{ChunkKey, MinuteStore, read_minutes};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 
-use crate::Stop;
 use crate::rests::Rests;
+use crate::{Records, Stop};
 
 /// The lowest priority there is.
 const NICE: i32 = 19;
@@ -68,15 +68,17 @@ impl Scanners {
         self.spawn(rested).await
     }
 
-    /// Reads minutes, so that what is read for an analyst takes no processor from whoever takes tags.
+    /// Reads minutes but for those chunks that `known` gives, so that what is read for an analyst takes no processor from whoever
+    /// takes tags.
     pub(crate) async fn read<S: MinuteStore>(
         &self,
         minutes: &Arc<S>,
         buckets: Vec<BucketStart>,
         action: Option<Action>,
-    ) -> Result<Vec<MinuteRecords<Infallible>>, Stop> {
+        known: impl Fn(&ChunkKey) -> Option<Arc<Chunk>> + Send + Sync + 'static,
+    ) -> Result<Vec<Records>, Stop> {
         let minutes = Arc::clone(minutes);
-        let read = async move { read_minutes(&minutes, &buckets, action, |_| None).await };
+        let read = async move { read_minutes(&minutes, &buckets, action, known).await };
         Ok(self.spawn(read).await??)
     }
 

@@ -1,6 +1,7 @@
 //! The rule of `explore`, through its one call and over the embedded store. How groups are counted is tested in the room
 //! `columns` against a list of rows; here, what is asked and how it is answered.
 
+mod kept;
 mod live;
 mod patience;
 mod refusals;

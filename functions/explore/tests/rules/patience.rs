@@ -83,7 +83,7 @@ async fn answered(question: &mut BoxFuture<'_, Result<Reply, Failure>>) -> Optio
 #[tokio::test]
 async fn questions_wait_in_a_short_queue_and_leave_it_when_their_clients_go() {
     let store = Arc::new(Slow(Semaphore::new(0)));
-    let function = Explore::new(Arc::clone(&store));
+    let function = Explore::new(Arc::clone(&store), 0);
     let mut waiting = Vec::new();
     loop {
         let mut question = ask(&function);

@@ -2,8 +2,8 @@
 
 use aggregate_worker::AggregateWorker;
 use cloudevents::{EventBuilder, EventBuilderV10};
-use explore::Explore;
 use explore::event::{ANSWER_TYPE, QUESTION_TYPE};
+use explore::{Explore, KEPT_BYTES};
 use function::{Call, Failure, Function, Reply, Request};
 use http::{HeaderMap, HeaderValue, Method, header};
 use model::{AcceptedTag, Batch, BatchId, UserTag};
@@ -27,7 +27,7 @@ impl Shop {
         let store = EmbeddedStore::open(directory.path(), Default::default()).expect("the store opens");
         let (worker, packing) = AggregateWorker::new(store.clone());
         tokio::spawn(packing);
-        let function = Explore::new(store.clone());
+        let function = Explore::new(store.clone(), KEPT_BYTES);
         Self { function, worker, sealer: Sealer::new(store.clone()), store, _directory: directory }
     }
 

@@ -91,7 +91,7 @@ impl Chunk {
 
     /// The rows that the filter takes. Reads no more of the columns than it must.
     pub fn scan(&self, filter: &Filter) -> Totals {
-        match Wanted::of(filter, |column, name| self.names[column].find_sorted(name)) {
+        match Wanted::of(filter, |column, name| self.names[column].find(name)) {
             None => Totals::default(),
             Some(Wanted { origin: None, brand: None, category: None }) => self.totals,
             Some(wanted) => self.scan_wanted(&wanted),

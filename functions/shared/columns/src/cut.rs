@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::filter::{BRAND, CATEGORY, COUNTRY, ORIGIN};
+use crate::names::Names;
 
 /// The most columns that a question may group by.
 pub const MAX_GROUPED: usize = 3;
@@ -99,6 +100,18 @@ impl Column {
 }
 
 impl Condition {
+    /// Which of these names it takes, by code.
+    pub(crate) fn fitting(&self, names: &Names) -> Vec<bool> {
+        let mut fits = match &self.one_of {
+            Some(one_of) => names.are_in(one_of),
+            None => vec![true; names.len()],
+        };
+        if !self.none_of.is_empty() {
+            fits.iter_mut().zip(names.are_in(&self.none_of)).for_each(|(fits, out)| *fits &= !out);
+        }
+        fits
+    }
+
     pub(crate) fn takes(&self, name: &str) -> bool {
         self.one_of.as_ref().is_none_or(|names| names.contains(name)) && !self.none_of.contains(name)
     }

@@ -224,7 +224,7 @@ impl NameColumn {
 
     /// The code of a name, if any row may have it.
     pub fn code(&self, name: &str) -> Option<usize> {
-        self.names.find_sorted(name)
+        self.names.find(name)
     }
 
     /// The code of each row.

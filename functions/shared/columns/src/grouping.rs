@@ -4,6 +4,7 @@
 //! to the place of a row's group. Where groups are few enough the places are those of an array, otherwise of a hash table.
 //! Each identity counts once, by the rule of the whole room.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use model::{Action, Device};
@@ -89,14 +90,14 @@ impl Grouping {
         &mut self,
         step: u32,
         action: Action,
-        chunks: &[Chunk],
+        chunks: &[impl Borrow<Chunk>],
         blocks: &[Block],
     ) -> Result<(), GroupingError> {
         if step != self.step {
             self.end_step()?;
             self.step = step;
         }
-        let chunks = || chunks.iter().filter(|chunk| chunk.action() == action);
+        let chunks = || chunks.iter().map(Borrow::borrow).filter(|chunk: &&Chunk| chunk.action() == action);
         for chunk in chunks() {
             self.add_chunk(chunk)?;
         }
@@ -151,7 +152,7 @@ impl Grouping {
         let mut plan = Plan::default();
         for condition in &self.cut.conditions {
             let fits: Vec<bool> = match condition.column.place() {
-                Some(place) => names(place).iter().map(|name| condition.takes(name)).collect(),
+                Some(place) => condition.fitting(names(place)),
                 None => DEVICES.iter().map(|name| condition.takes(name)).collect(),
             };
             if !fits.contains(&true) {

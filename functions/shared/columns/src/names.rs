@@ -1,5 +1,7 @@
 //! Lists of names: what the codes in a column stand for.
 
+use std::collections::HashSet;
+
 use crate::wire::{Reader, write_varint};
 use crate::{Error, MAX_DICTIONARY_BYTES};
 
@@ -8,6 +10,7 @@ use crate::{Error, MAX_DICTIONARY_BYTES};
 pub(crate) struct Names {
     text: String,
     ends: Vec<u32>,
+    sorted: bool,
 }
 
 impl Names {
@@ -26,19 +29,27 @@ impl Names {
         (0..self.len()).map(|code| self.name(code))
     }
 
-    /// The code of a name among names in any order.
+    /// The code of a name.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.iter().position(|other| other == name)
-    }
-
-    /// The code of a name among sorted names.
-    pub(crate) fn find_sorted(&self, name: &str) -> Option<usize> {
+        if !self.sorted {
+            return self.iter().position(|other| other == name);
+        }
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
             if self.name(middle) < name { low = middle + 1 } else { high = middle }
         }
         (low < self.len() && self.name(low) == name).then_some(low)
+    }
+
+    /// Which of them hold one of these names.
+    pub(crate) fn are_in(&self, names: &HashSet<String>) -> Vec<bool> {
+        if !self.sorted {
+            return self.iter().map(|name| names.contains(name)).collect();
+        }
+        let mut found = vec![false; self.len()];
+        names.iter().filter_map(|name| self.find(name)).for_each(|code| found[code] = true);
+        found
     }
 
     pub(crate) fn weight_bytes(&self) -> usize {
@@ -56,7 +67,7 @@ impl Names {
             ends.push(end(&text)?);
         }
         reader.end()?;
-        Self::checked(text, ends)
+        Self::checked(text, ends, false)
     }
 
     /// Reads what [`write_sorted`] wrote.
@@ -82,15 +93,15 @@ impl Names {
             ends.push(end(&text)?);
         }
         reader.end()?;
-        Self::checked(text, ends)
+        Self::checked(text, ends, true)
     }
 
-    fn checked(text: Vec<u8>, ends: Vec<u32>) -> Result<Self, Error> {
+    fn checked(text: Vec<u8>, ends: Vec<u32>, sorted: bool) -> Result<Self, Error> {
         let text = String::from_utf8(text).map_err(|_| Error::Damaged("a name is not UTF-8"))?;
         if !ends.iter().all(|&end| text.is_char_boundary(end as usize)) {
             return Err(Error::Damaged("a name is not UTF-8"));
         }
-        Ok(Self { text, ends })
+        Ok(Self { text, ends, sorted })
     }
 }
 
@@ -141,8 +152,10 @@ mod tests {
                 for name in list.iter().copied().chain([other.as_str()]) {
                     let place = list.iter().position(|other| *other == name);
                     prop_assert_eq!(names.find(name), place);
-                    prop_assert_eq!(names.find_sorted(name), place);
                 }
+                let some: HashSet<String> = list.iter().step_by(2).copied().chain([other.as_str()]).map(String::from).collect();
+                let held: Vec<bool> = list.iter().map(|name| some.contains(*name)).collect();
+                prop_assert_eq!(names.are_in(&some), held);
             }
         }
 
