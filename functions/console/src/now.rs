@@ -27,6 +27,10 @@ const QUERIES: [&str; 3] = ["/user_profiles/{cookie}", "/aggregates", "/explore"
 const REQUESTS: &str = "http_server_request_duration_seconds_count";
 const ACCEPTED: &str = "allezon_newest_accepted_time_seconds";
 const VISIBLE: &str = "allezon_newest_visible_time_seconds";
+/// What workers tell where nobody who accepts tags can be asked.
+const APPLIED: &str = "allezon_aggregate_tags_applied_total";
+const TOOK: [&str; 2] =
+    ["allezon_visibility_duration_seconds_sum", "allezon_visibility_duration_seconds_count"];
 
 /// The board, and who looks at it.
 #[derive(Debug)]
@@ -39,8 +43,9 @@ pub(crate) struct Now<S> {
 #[derive(Debug, Default)]
 struct Board {
     looked: Option<Instant>,
-    /// What each instance has counted since its start.
-    counted: HashMap<String, Requests>,
+    /// What each instance measured then.
+    readings: HashMap<String, Reading>,
+    visibility_ms: HashMap<String, u64>,
     told: Bytes,
 }
 
@@ -61,13 +66,17 @@ struct Reading {
     accepted_s: Option<f64>,
     /// When the newest tag that a worker has applied was.
     visible_s: HashMap<String, f64>,
+    /// How long all batches that a worker has applied took until then, in s, and how many they were.
+    took: HashMap<String, [f64; 2]>,
+    /// Tags that were applied.
+    applied: f64,
 }
 
 #[derive(Debug, Serialize)]
 struct Told<'t> {
     at_ms: u64,
     rates: Option<Requests>,
-    visibility_ms: HashMap<String, u64>,
+    visibility_ms: &'t HashMap<String, u64>,
     lag: Vec<Lag>,
     problems: &'t [String],
 }
@@ -107,16 +116,22 @@ impl<S: Surroundings> Now<S> {
             problems.truncate(MOST_PROBLEMS);
             let readings: HashMap<String, Reading> =
                 instances.into_iter().map(|(name, text)| (name, Reading::of(&text))).collect();
+            let visibility_ms = age(&readings).unwrap_or_else(|| match since {
+                // Since a start is no answer: that began with what others had left.
+                None => HashMap::new(),
+                Some(_) => took(&board.readings, &readings, &board.visibility_ms),
+            });
             let told = Told {
                 at_ms: SystemClock.now_ms(),
-                rates: since.map(|since| rates(&board.counted, &readings, since)),
-                visibility_ms: visibility(&readings),
+                rates: since.map(|since| rates(&board.readings, &readings, since)),
+                visibility_ms: &visibility_ms,
                 lag,
                 problems: &problems,
             };
             let json = serde_json::to_string(&told).expect("numbers and strings are JSON");
             board.told = format!("event: now\ndata: {json}\n\n").into();
-            board.counted = readings.into_iter().map(|(name, reading)| (name, reading.counts)).collect();
+            board.readings = readings;
+            board.visibility_ms = visibility_ms;
             board.looked = Some(now);
         }
         board.told.clone()
@@ -144,6 +159,11 @@ impl Reading {
                 VISIBLE => {
                     reading.visible_s.insert(label(labels, "function").unwrap_or_default(), value);
                 }
+                APPLIED => reading.applied = value,
+                name if let Some(part) = TOOK.iter().position(|each| *each == name) => {
+                    let worker = label(labels, "function").unwrap_or_default();
+                    reading.took.entry(worker).or_default()[part] = value;
+                }
                 REQUESTS => reading.counts.add(labels, value),
                 _ => {}
             }
@@ -165,44 +185,67 @@ impl Requests {
     }
 }
 
-/// What was counted since the look before. An instance that was not there then has begun since; one that counts less than before
-/// has begun anew.
+/// How much a count has grown since the look before. An instance that was not there then has begun since; one that counts less than
+/// before has begun anew.
+fn grown(
+    before: &HashMap<String, Reading>,
+    readings: &HashMap<String, Reading>,
+    count: impl Fn(&Reading) -> f64,
+) -> f64 {
+    let grown = |(name, reading): (&String, &Reading)| {
+        let (now, before) = (count(reading), before.get(name).map_or(0.0, &count));
+        if now < before { now } else { now - before }
+    };
+    readings.iter().map(grown).sum()
+}
+
+/// What was answered in a second. Where who takes tags cannot be asked, those count that are applied.
 fn rates(
-    before: &HashMap<String, Requests>,
+    before: &HashMap<String, Reading>,
     readings: &HashMap<String, Reading>,
     since: Duration,
 ) -> Requests {
-    let of = |kind: fn(&Requests) -> f64| {
-        let grown: f64 = readings
-            .iter()
-            .map(|(name, reading)| {
-                let (now, before) = (kind(&reading.counts), before.get(name).map_or(0.0, kind));
-                if now < before { now } else { now - before }
-            })
-            .sum();
-        (grown / since.as_secs_f64() * 10.0).round() / 10.0
+    let of = |count: fn(&Reading) -> f64| {
+        (grown(before, readings, count) / since.as_secs_f64() * 10.0).round() / 10.0
     };
+    let takers_tell = readings.values().any(|reading| reading.accepted_s.is_some());
     Requests {
-        tags: of(|counts| counts.tags),
-        queries: of(|counts| counts.queries),
-        refused: of(|counts| counts.refused),
-        failed: of(|counts| counts.failed),
+        tags: of(if takers_tell { |reading| reading.counts.tags } else { |reading| reading.applied }),
+        queries: of(|reading| reading.counts.queries),
+        refused: of(|reading| reading.counts.refused),
+        failed: of(|reading| reading.counts.failed),
     }
 }
 
-/// How far the newest visible tag is behind the newest durable one, for each worker.
-fn visibility(readings: &HashMap<String, Reading>) -> HashMap<String, u64> {
-    let accepted = readings.values().filter_map(|reading| reading.accepted_s).reduce(f64::max);
+/// How far the newest visible tag is behind the newest durable one, for each worker; none where who takes tags cannot be asked.
+fn age(readings: &HashMap<String, Reading>) -> Option<HashMap<String, u64>> {
+    let accepted = readings.values().filter_map(|reading| reading.accepted_s).reduce(f64::max)?;
     let mut visible: HashMap<String, f64> = HashMap::new();
     for (worker, at) in readings.values().flat_map(|reading| &reading.visible_s) {
         let newest = visible.entry(worker.clone()).or_insert(*at);
         *newest = newest.max(*at);
     }
-    let Some(accepted) = accepted else { return HashMap::new() };
-    visible
-        .into_iter()
-        .map(|(worker, at)| (worker, ((accepted - at).max(0.0) * 1_000.0).round() as u64))
-        .collect()
+    let age = |(worker, at): (String, f64)| (worker, ((accepted - at).max(0.0) * 1_000.0).round() as u64);
+    Some(visible.into_iter().map(age).collect())
+}
+
+/// How long the batches took, on average, that became visible since the look before; where none did, what was told then.
+fn took(
+    before: &HashMap<String, Reading>,
+    readings: &HashMap<String, Reading>,
+    told: &HashMap<String, u64>,
+) -> HashMap<String, u64> {
+    let mut all = told.clone();
+    for worker in readings.values().flat_map(|reading| reading.took.keys()) {
+        let of = |part: usize| {
+            grown(before, readings, |reading| reading.took.get(worker).map_or(0.0, |took| took[part]))
+        };
+        let batches = of(1);
+        if batches > 0.0 {
+            all.insert(worker.clone(), (of(0) / batches * 1_000.0).round() as u64);
+        }
+    }
+    all
 }
 
 /// One line of Prometheus' text format.
@@ -278,7 +321,7 @@ allezon_newest_visible_time_seconds{function="aggregate-worker"} 1000.6
         assert_eq!(reading.counts, Requests { tags: 5.0, queries: 10.0, refused: 2.0, failed: 0.0 });
         let readings = HashMap::from([("a".to_owned(), reading)]);
         let expected = [("profile-worker".to_owned(), 100), ("aggregate-worker".to_owned(), 0)];
-        assert_eq!(visibility(&readings), HashMap::from(expected));
+        assert_eq!(age(&readings), Some(HashMap::from(expected)));
         assert_eq!(Reading::of("what is this { no metrics"), Reading::default());
     }
 
@@ -293,18 +336,35 @@ allezon_newest_visible_time_seconds{function="aggregate-worker"} 1000.6
 
     #[test]
     fn an_instance_that_began_anew_counts_from_its_beginning() {
-        let tags = |tags| Requests { tags, ..Requests::default() };
-        let reading = |count| Reading { counts: tags(count), ..Reading::default() };
-        let before = HashMap::from([
-            ("a".to_owned(), tags(100.0)),
-            ("b".to_owned(), tags(50.0)),
-            ("gone".to_owned(), tags(9.0)),
-        ]);
-        let now = HashMap::from([
-            ("a".to_owned(), reading(110.0)),
-            ("b".to_owned(), reading(4.0)),
-            ("new".to_owned(), reading(6.0)),
-        ]);
+        let reading = |tags| Reading {
+            counts: Requests { tags, ..Requests::default() },
+            accepted_s: Some(1.0),
+            ..Reading::default()
+        };
+        let of = |counts: &[(&str, f64)]| -> HashMap<String, Reading> {
+            counts.iter().map(|(name, tags)| ((*name).to_owned(), reading(*tags))).collect()
+        };
+        let before = of(&[("a", 100.0), ("b", 50.0), ("gone", 9.0)]);
+        let now = of(&[("a", 110.0), ("b", 4.0), ("new", 6.0)]);
         assert!((rates(&before, &now, Duration::from_secs(2)).tags - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn where_nobody_who_takes_tags_can_be_asked_the_workers_tell() {
+        let at = |tags: u32, batches: u32, sum_s: &str| {
+            let text = format!(
+                "allezon_aggregate_tags_applied_total {tags}\n\
+                 allezon_visibility_duration_seconds_bucket{{function=\"profile-worker\",le=\"+Inf\"}} {batches}\n\
+                 allezon_visibility_duration_seconds_sum{{function=\"profile-worker\"}} {sum_s}\n\
+                 allezon_visibility_duration_seconds_count{{function=\"profile-worker\"}} {batches}\n"
+            );
+            HashMap::from([("allezon".to_owned(), Reading::of(&text))])
+        };
+        let (first, second) = (at(1_000, 100, "50"), at(1_060, 104, "50.1"));
+        assert_eq!(age(&second), None);
+        assert!((rates(&first, &second, Duration::from_secs(2)).tags - 30.0).abs() < 1e-9);
+        let told = took(&first, &second, &HashMap::new());
+        assert_eq!(told, HashMap::from([("profile-worker".to_owned(), 25)]));
+        assert_eq!(took(&second, &second, &told), told, "nothing became visible since");
     }
 }

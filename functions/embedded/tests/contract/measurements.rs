@@ -30,11 +30,13 @@ fn the_age_of_the_newest_visible_tag_can_be_told() {
         let accepted = measured(&metrics, "allezon_newest_accepted_time_seconds", "");
         let visible = |worker| measured(&metrics, "allezon_newest_visible_time_seconds", worker);
         let workers = [visible("profile-worker"), visible("aggregate-worker")];
+        let took = |worker| measured(&metrics, "allezon_visibility_duration_seconds_count", worker);
+        let told = [took("profile-worker"), took("aggregate-worker")];
         // Seconds since 1970, by this machine's clock.
-        if accepted.is_some_and(|at| at > 1.7e9) && workers == [accepted; 2] {
+        if accepted.is_some_and(|at| at > 1.7e9) && workers == [accepted; 2] && told == [Some(1.0); 2] {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{accepted:?} is accepted, {workers:?} visible");
+        assert!(began.elapsed() < PATIENCE, "{accepted:?} is accepted, {workers:?} visible, {told:?} told");
         sleep(Duration::from_millis(50));
     }
 }
