@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use columns::Chunk;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
 use store::ChunkKey;
 use tokio::task::AbortHandle;
 
 /// Everything goes when nobody has asked for so long: the memory is wanted elsewhere.
 const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
-/// About how long a chunk is, for the first guess at how many there will be.
+/// About how long a chunk is, for the first guess at how many there will be; and the most that is guessed.
 const CHUNK_BYTES: u64 = 128 << 10;
+const MOST_CHUNKS: u64 = 1 << 16;
 
 /// The chunks, up to so many bytes of them.
 #[derive(Debug)]
@@ -33,7 +34,14 @@ impl Weighter<ChunkKey, Arc<Chunk>> for Weight {
 
 impl Kept {
     pub(crate) fn up_to(bytes: u64) -> Self {
-        let chunks = Cache::with_weighter((bytes / CHUNK_BYTES) as usize, bytes, Weight);
+        // In one shard: each has its part of the bytes, which would not be shared out evenly by so few chunks.
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity((bytes / CHUNK_BYTES).min(MOST_CHUNKS) as usize)
+            .weight_capacity(bytes)
+            .shards(1)
+            .build()
+            .expect("both capacities are given");
+        let chunks = Cache::with_options(options, Weight, Default::default(), DefaultLifecycle::default());
         Self { chunks: Arc::new(chunks), clearing: Mutex::default() }
     }
 

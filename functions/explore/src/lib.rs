@@ -3,8 +3,8 @@
 //!
 //! Minutes are read ahead a few at a time and scanned on threads of the lowest priority, each of which gathers groups of its
 //! own; these are joined at the end. So a question takes memory by its groups and not by its rows, and ends soon after its client
-//! goes. Chunks that were read stay in memory for the next question, up to so many bytes (`kept.rs`). How questions are spelled is in [`event`], how groups are counted in the room `columns`, how the newest minutes are told
-//! as they change in `live.rs`.
+//! goes. Chunks that were read stay in memory for the next question, up to so many bytes (`kept.rs`). How questions are spelled is
+//! in [`event`], how groups are counted in the room `columns`, how the newest minutes are told as they change in `live.rs`.
 
 mod answer;
 pub mod event;

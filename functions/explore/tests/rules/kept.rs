@@ -113,13 +113,14 @@ async fn a_chunk_is_read_once_until_nobody_has_asked_for_a_while() {
 }
 
 #[tokio::test]
-async fn without_memory_everything_is_read_again() {
+async fn nothing_is_kept_without_memory_and_all_with_any() {
     let shop = Shop::open();
     shop.put(0, tags()).await;
     shop.sealer.tick().await.expect("ticks");
     let store = Arc::new(Watched(shop.store.clone(), AtomicUsize::new(0)));
-    let function = Explore::new(Arc::clone(&store), 0);
-    for _ in 0..2 {
+    for (bytes, read_again) in [(0, 4), (u64::MAX, 0)] {
+        let function = Explore::new(Arc::clone(&store), bytes);
         assert_eq!((count(&function).await, store.read()), (5.into(), 4));
+        assert_eq!((count(&function).await, store.read()), (5.into(), read_again));
     }
 }
