@@ -13,7 +13,7 @@ const TOLD: &str = "/proc/stat";
 /// It counts in hundredths of a second.
 const LOOK_EACH: Duration = Duration::from_millis(200);
 /// Of what a scan took: so that a question comes to its end on a machine that has no time at all, too.
-const MOST: f64 = 60.0;
+const MOST: f64 = 90.0;
 
 /// What all processors did since the machine was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,10 +92,10 @@ impl State {
     }
 }
 
-/// Ten times as long as a scan would stand in a queue for what is left of the processors. Measured: what it costs others is more than its time.
+/// Fifteen times as long as a scan would stand in a queue for what is left of the processors. Measured: what it costs others is more than its time.
 fn rest(took: Duration, busy: f64) -> Duration {
     let left = (1.0 - busy).max(f64::EPSILON);
-    took.mul_f64((10.0 * busy / left).clamp(0.0, MOST))
+    took.mul_f64((15.0 * busy / left).clamp(0.0, MOST))
 }
 
 /// The first line: user, nice, system, idle, iowait, irq, softirq, steal. What is nice is as modest as we are.
@@ -132,7 +132,7 @@ mod tests {
         let of = |busy: f64| rest(Duration::from_millis(100), busy).as_millis();
         assert_eq!(
             [of(0.0), of(0.5), of(0.75), of(0.9), of(1.0), of(2.0)],
-            [0, 1_000, 3_000, 6_000, 6_000, 6_000]
+            [0, 1_500, 4_500, 9_000, 9_000, 9_000]
         );
     }
 
@@ -157,7 +157,7 @@ mod tests {
         // Of two threads.
         rests.after(Duration::from_millis(100));
         rests.after(Duration::from_millis(100));
-        assert_eq!(waited().await, 12_000);
+        assert_eq!(waited().await, 18_000);
         assert_eq!(waited().await, 0);
     }
 
