@@ -39,7 +39,7 @@ pub async fn refuse_used(target: &Target, stream: &Stream, wait: Duration) -> an
             counted == 0,
             "the target already holds {counted} {action} tags from {from} to {to}, where the stream begins, so no \
              answer could be right. Empty it (`allezon --reset`), start it with another data directory (`--data`), or \
-             begin elsewhere (`--start`)."
+             begin elsewhere with other shoppers (`--start`, `--seed`)."
         );
     }
     Ok(())
