@@ -95,7 +95,7 @@ impl<S: Sink> Consuming<S> {
         thread::Builder::new()
             .name("kafka-group".to_owned())
             .spawn(move || {
-                // Nobody waits for one that was abandoned.
+                // Nobody waits for one that was abandoned: librdkafka may take minutes to let a deaf one go, or longer.
                 let _ = end.send(membership::run(&consumer, &stopped));
                 drop(consumer);
                 let _ = leave.send(());
