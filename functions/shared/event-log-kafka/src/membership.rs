@@ -80,7 +80,9 @@ pub(crate) fn run(client: &Client, stop: &AtomicBool) -> Result<End, OpenError> 
     let end = member.work(client, stop);
     member.assigned().clear();
     let all = std::mem::take(&mut *member.running());
-    member.end(client, all);
+    // A commit that finds no coordinator waits for one, and a client that has forgotten all brokers will not find any.
+    let commits = !matches!(end, Ok(End::Unheard));
+    member.end(client, all, commits);
     end
 }
 
@@ -223,8 +225,8 @@ impl Membership {
         }
     }
 
-    /// Lets deliveries end, and commits how far they got.
-    fn end(&self, client: &Client, mut these: BTreeMap<i32, Running>) {
+    /// Lets deliveries end, and commits how far they got where somebody hears of it.
+    fn end(&self, client: &Client, mut these: BTreeMap<i32, Running>, commits: bool) {
         for running in these.values() {
             running.stop.send_replace(true);
         }
@@ -239,7 +241,7 @@ impl Membership {
                 group = self.source.group,
                 "the group went on without us: what was taken may come again"
             );
-        } else {
+        } else if commits {
             let acknowledged = self.acknowledged(&mut these);
             self.commit_these(client, &acknowledged, CommitMode::Sync);
         }
@@ -278,7 +280,7 @@ impl ConsumerContext for Membership {
             self.assigned().remove(&partition);
             these.extend(self.running().remove_entry(&partition));
         }
-        self.end(client, these);
+        self.end(client, these, true);
     }
 
     fn post_rebalance(&self, client: &Client, rebalance: &Rebalance<'_>) {
