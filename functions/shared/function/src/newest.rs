@@ -34,7 +34,7 @@ impl Newest {
         let help = "When the newest tag that is applied was accepted.";
         let took = opentelemetry::global::meter(METER)
             .f64_histogram("allezon.visibility.duration")
-            .with_description("From a batch's being accepted to its being applied; a repeat does not count.")
+            .with_description("From a batch's being accepted to its being applied, repeats included.")
             .with_unit("s")
             .with_boundaries(BOUNDS.to_vec())
             .build();
@@ -42,12 +42,11 @@ impl Newest {
         Self { ms, took: Some((took, [function])) }
     }
 
-    /// Takes note of a time in ms since 1970; one that is not newer than what was seen changes nothing.
+    /// Takes note of a time in ms since 1970. An older one than was seen leaves the newest as it is: it may be of a partition that is
+    /// behind, and how long it took is told all the same.
     pub fn see(&self, accepted_ms: u64) {
-        let before = self.ms.fetch_max(accepted_ms, Ordering::Relaxed);
-        if let Some((took, function)) = &self.took
-            && before < accepted_ms
-        {
+        self.ms.fetch_max(accepted_ms, Ordering::Relaxed);
+        if let Some((took, function)) = &self.took {
             // Of two machines' clocks.
             let ms = SystemClock.now_ms().saturating_sub(accepted_ms);
             took.record(ms as f64 / 1_000.0, function);
