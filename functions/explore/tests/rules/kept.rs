@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use explore::{Explore, KEPT_BYTES};
-use function::{Call, Function, Reply, Request};
-use http::{HeaderMap, Method};
+use function::{Function, Reply};
+use http::HeaderMap;
 use model::BucketStart;
 use serde_json::Value;
 use store::{BlockKey, ChunkKey, Error, Head, MinuteStore, Sealing, Swap};
 use store_embedded::EmbeddedStore;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, posted};
 use crate::tags;
 
 /// A store, and how many chunks were read from it.
@@ -68,27 +68,27 @@ impl MinuteStore for Watched {
     }
 }
 
+/// A shop whose tags are in chunks, and its store.
+async fn sealed() -> (Shop, Arc<Watched>) {
+    let shop = Shop::open();
+    shop.put(0, tags()).await;
+    shop.sealer.tick().await.expect("ticks");
+    let store = Arc::new(Watched(shop.store.clone(), AtomicUsize::new(0)));
+    (shop, store)
+}
+
 /// How many tags there were in the hour after noon.
 async fn count(function: &Explore<Arc<Watched>>) -> Value {
-    let request = Request {
-        method: Method::POST,
-        route: "/explore",
-        segment: String::new(),
-        query: String::new(),
-        headers: HeaderMap::new(),
-        body: r#"{"time_range":"2022-03-22T12:00:00_2022-03-22T13:00:00"}"#.into(),
-    };
-    let Ok(Reply::Document(document)) = function.call(Call::Http(request)).await else { panic!("no answer") };
+    let question = r#"{"time_range":"2022-03-22T12:00:00_2022-03-22T13:00:00"}"#;
+    let reply = function.call(posted(HeaderMap::new(), question)).await;
+    let Ok(Reply::Document(document)) = reply else { panic!("no answer") };
     let answer: Value = serde_json::from_slice(&document.body).expect("JSON");
     answer["rows"][0][1].clone()
 }
 
 #[tokio::test]
 async fn a_chunk_is_read_once_until_nobody_has_asked_for_a_while() {
-    let shop = Shop::open();
-    shop.put(0, tags()).await;
-    shop.sealer.tick().await.expect("ticks");
-    let store = Arc::new(Watched(shop.store.clone(), AtomicUsize::new(0)));
+    let (shop, store) = sealed().await;
     let function = Explore::new(Arc::clone(&store), KEPT_BYTES);
     assert_eq!((count(&function).await, store.read()), (5.into(), 4), "three minutes, one with both actions");
     assert_eq!((count(&function).await, store.read()), (5.into(), 0));
@@ -114,10 +114,7 @@ async fn a_chunk_is_read_once_until_nobody_has_asked_for_a_while() {
 
 #[tokio::test]
 async fn nothing_is_kept_without_memory_and_all_with_any() {
-    let shop = Shop::open();
-    shop.put(0, tags()).await;
-    shop.sealer.tick().await.expect("ticks");
-    let store = Arc::new(Watched(shop.store.clone(), AtomicUsize::new(0)));
+    let (_shop, store) = sealed().await;
     for (bytes, read_again) in [(0, 4), (u64::MAX, 0)] {
         let function = Explore::new(Arc::clone(&store), bytes);
         assert_eq!((count(&function).await, store.read()), (5.into(), 4));

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use explore::Explore;
-use function::{Call, Failure, Function, Reply, Request};
+use function::{Failure, Function, Reply};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_immediate};
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use model::BucketStart;
 use store::{BlockKey, ChunkKey, Error, Head, MinuteStore, Sealing, Swap};
 use tokio::sync::Semaphore;
+
+use crate::shop::posted;
 
 /// An empty store that answers a read of heads for each permit.
 struct Slow(Semaphore);
@@ -60,15 +62,8 @@ impl MinuteStore for Slow {
 }
 
 fn ask(function: &Explore<Arc<Slow>>) -> BoxFuture<'_, Result<Reply, Failure>> {
-    let request = Request {
-        method: Method::POST,
-        route: "/explore",
-        segment: String::new(),
-        query: String::new(),
-        headers: HeaderMap::new(),
-        body: r#"{"time_range":"2022-03-22T12:00:00_2022-03-22T12:01:00"}"#.into(),
-    };
-    function.call(Call::Http(request)).boxed()
+    let question = r#"{"time_range":"2022-03-22T12:00:00_2022-03-22T12:01:00"}"#;
+    function.call(posted(HeaderMap::new(), question)).boxed()
 }
 
 /// Whether a question is answered, or refused for now; none while it waits.

@@ -41,15 +41,7 @@ impl Shop {
     /// The answer to a question, as a text; or why there is none.
     pub(crate) async fn ask(&self, accept: &'static str, question: &str) -> String {
         let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
-        let request = Request {
-            method: Method::POST,
-            route: "/explore",
-            segment: String::new(),
-            query: String::new(),
-            headers,
-            body: question.to_owned().into(),
-        };
-        match self.function.call(Call::Http(request)).await {
+        match self.function.call(posted(headers, question)).await {
             Ok(Reply::Document(document)) => {
                 let wanted = if accept.starts_with("text/csv") { "text/csv" } else { "application/json" };
                 assert!(document.content_type.starts_with(wanted), "{}", document.content_type);
@@ -80,6 +72,18 @@ impl Shop {
         let rows: Value = serde_json::from_str(rows).expect("JSON");
         assert_eq!(answer["rows"], rows, "{when}");
     }
+}
+
+/// A question as it is posted.
+pub(crate) fn posted(headers: HeaderMap, question: &str) -> Call {
+    Call::Http(Request {
+        method: Method::POST,
+        route: "/explore",
+        segment: String::new(),
+        query: String::new(),
+        headers,
+        body: question.to_owned().into(),
+    })
 }
 
 /// A tag with these action, country, device, origin, brand and category, at minutes and seconds after noon.
